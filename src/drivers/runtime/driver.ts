@@ -1,0 +1,66 @@
+// The seam between Pawl and whatever runs workloads. A runtime driver knows nothing of our tables: it is given
+// names, values and a fence, and answers with outcomes. Every driver passes test/drivers/runtime.conformance.ts.
+import type { Fence, Outcome } from '../outcome.ts'
+
+/** Which workload: the subject, and the unguessable incarnation that its physical name carries. */
+export interface WorkloadRef {
+  readonly subjectId: string
+  readonly incarnation: string
+}
+
+/** What is to run. */
+export interface WorkloadSpec extends WorkloadRef {
+  /** For people: shown in process lists and labels, never used to find anything. */
+  readonly name: string
+  readonly image: string
+  /** Complete environment of the workload, references already resolved. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** A workload that runs and has answered its health check. */
+export interface RunningWorkload {
+  /** The provider's id of this very run; never reused. */
+  readonly instanceId: string
+  readonly url: string
+}
+
+export type Observation =
+  | {
+      readonly state: 'running'
+      readonly instanceId: string
+      readonly url: string
+      readonly generation: number
+      readonly healthy: boolean
+    }
+  | { readonly state: 'exited'; readonly instanceId: string; readonly generation: number; readonly reason: string }
+  | { readonly state: 'absent' }
+
+export interface OwnedWorkload extends WorkloadRef {
+  readonly instanceId: string | null
+  readonly generation: number
+  readonly startedAt: Date | null
+}
+
+export interface RuntimeDriver {
+  readonly name: 'process' | 'docker' | 'fake'
+  /** Says whether the image can be run, without changing anything. `refused` names what is allowed. */
+  resolveImage(image: string, signal: AbortSignal): Promise<Outcome<{ image: string }>>
+  /**
+   * Makes the workload run at the fence's generation and healthy, replacing an older generation of the same
+   * incarnation. Idempotent: asked again it answers `working` until the health check passes, then `done`;
+   * `refused` with the reason when the workload cannot become healthy (and then nothing of it is left running).
+   */
+  ensure(spec: WorkloadSpec, fence: Fence, signal: AbortSignal): Promise<Outcome<RunningWorkload>>
+  /** What is there of this incarnation, now. Changes nothing. */
+  observe(ref: WorkloadRef, signal: AbortSignal): Promise<Outcome<Observation>>
+  /** What became of one very run: only `gone` may be taken as an end; any doubt is `unknown`. */
+  observeInstance(ref: WorkloadRef, instanceId: string, signal: AbortSignal): Promise<'running' | 'gone' | 'unknown'>
+  /** Ends the run and keeps what is needed to start again. Already ended or absent is done. */
+  stop(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
+  /** Ends the run and forgets everything but the fence, so that a late start cannot bring it back. Absent is done. */
+  remove(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
+  /** The last `maxBytes` of what the workload wrote, oldest first. */
+  logs(ref: WorkloadRef, maxBytes: number, signal: AbortSignal): Promise<Outcome<string>>
+  /** Everything that this driver made and that is still there. */
+  listOwned(signal: AbortSignal): Promise<Outcome<readonly OwnedWorkload[]>>
+}
