@@ -1,0 +1,28 @@
+// API tokens: only a hash is kept, the plaintext is shown once when the token is made.
+import { index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { apiTokenMachine } from '../lifecycle/api-token.ts'
+import { lifecycleColumns, moment, stateCheck } from './columns.ts'
+import { team } from './team.ts'
+
+export const apiToken = pgTable(
+  'api_token',
+  {
+    ...lifecycleColumns(apiTokenMachine),
+    teamId: text('team_id')
+      .notNull()
+      .references(() => team.id),
+    name: text('name').notNull(),
+    /** The public part of the token, by which it is found. */
+    lookupId: text('lookup_id').notNull(),
+    /** SHA-256 of the secret part, in hex. */
+    secretHash: text('secret_hash').notNull(),
+    scopes: text('scopes').array().notNull(),
+    expiresAt: moment('expires_at').notNull(),
+    lastUsedAt: moment('last_used_at'),
+  },
+  (table) => [
+    stateCheck(apiTokenMachine),
+    uniqueIndex('api_token_lookup_id').on(table.lookupId),
+    index('api_token_list').on(table.teamId, table.createdAt, table.id),
+  ],
+)

@@ -1,0 +1,40 @@
+// Says which process owns a data directory. The lock is SQLite's file lock, so the kernel frees it when the
+// owner dies, however it dies, and two starters can never both win; a pid file would need a guess about
+// reused pids and has a gap between "it is stale" and "it is mine". The pid is kept for the message only.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+/** Ownership of one data directory; ends with `release` or with the process. */
+export interface Ownership {
+  release(): void
+}
+
+const SQLITE_BUSY = 5
+
+/** Takes the data directory for this process, or throws one line that names the directory and its owner. */
+export function claimOwnership(dataDir: string): Ownership {
+  const pidFile = join(dataDir, 'owner.pid')
+  const lock = new DatabaseSync(join(dataDir, 'owner.lock'))
+  try {
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+  } catch (error) {
+    lock.close()
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
+    throw new Error(
+      `The data directory ${dataDir} is in use by another running Pawl process (pid ${readPid(pidFile)}); ` +
+        'stop that one, or give this one another PAWL_DATA_DIR.',
+    )
+  }
+  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
+  return { release: () => lock.close() }
+}
+
+function readPid(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim() || 'unknown'
+  } catch {
+    return 'unknown'
+  }
+}

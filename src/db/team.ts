@@ -1,0 +1,33 @@
+// Teams and what their plan lets them have. Every other row belongs to a team.
+import { integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
+import { teamMachine } from '../lifecycle/team.ts'
+import { lifecycleColumns, stateCheck } from './columns.ts'
+
+export const team = pgTable(
+  'team',
+  {
+    ...lifecycleColumns(teamMachine),
+    name: text('name').notNull(),
+    plan: text('plan').notNull().default('standard'),
+  },
+  () => [stateCheck(teamMachine)],
+)
+
+/**
+ * How much of each thing a team has and may have. A counter, because a count after a lock wait is of an old snapshot:
+ * it changes only in the statement of the move that takes or gives back.
+ */
+export const planUsage = pgTable(
+  'plan_usage',
+  {
+    teamId: text('team_id')
+      .notNull()
+      .references(() => team.id),
+    kind: text('kind').$type<UsageKind>().notNull(),
+    used: integer('used').notNull().default(0),
+    cap: integer('cap').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.teamId, table.kind] })],
+)
+
+export type UsageKind = 'deployments'

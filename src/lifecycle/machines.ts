@@ -1,0 +1,17 @@
+// Every machine there is. Whoever needs "all of them" (guards in the database, Query.lifecycles, the page) asks here.
+import { apiTokenMachine } from './api-token.ts'
+import { deploymentMachine } from './deployment.ts'
+import type { Machine } from './machine.ts'
+import { operationMachine } from './operation.ts'
+import { teamMachine } from './team.ts'
+
+export const machines: readonly Machine[] = [deploymentMachine, operationMachine, teamMachine, apiTokenMachine]
+
+const byEntity = new Map(machines.map((machine) => [machine.entity, machine]))
+
+/** The machine of an entity by its name in the schema; throws for a name that has none. */
+export function machineOf(entity: string): Machine {
+  const machine = byEntity.get(entity)
+  if (!machine) throw new Error(`no lifecycle is declared for ${entity}`)
+  return machine
+}
