@@ -4,7 +4,7 @@
 // everybody may read.
 
 import { execFile } from 'node:child_process'
-import { chmod, cp, lstat, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { chmod, cp, lstat, mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -85,7 +85,7 @@ async function copyForEveryone(installed: Installed, identity: Identity): Promis
   const problems: string[] = []
   for (const parent of ['/var/cache/pawl', join(tmpdir(), 'pawl-binaries')]) {
     try {
-      await mkdir(parent, { recursive: true, mode: 0o755 })
+      if ((await mkdir(parent, { recursive: true })) !== undefined) await chmod(parent, 0o755)
       const { uid, mode } = await lstat(parent)
       if (uid !== 0 || (mode & 0o170022) !== 0o040000) throw new Error(`${parent} is writable for others than root`)
       const folder = join(parent, installed.name)
@@ -111,6 +111,11 @@ async function copyWhole(from: string, to: string): Promise<void> {
       filter: (path) => !path.endsWith('.a') && basename(path) !== 'pkgconfig',
     })
     await chmod(draft, 0o755)
+    for (const entry of await readdir(draft, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name)
+      const runs = entry.isDirectory() || basename(entry.parentPath) === 'bin'
+      if (!entry.isSymbolicLink()) await chmod(path, runs ? 0o755 : 0o644)
+    }
     await rm(to, { recursive: true, force: true })
     await rename(draft, to)
   } finally {

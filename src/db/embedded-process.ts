@@ -1,0 +1,149 @@
+// One running postmaster: finding it through the file that it keeps in its cluster, starting it, waiting for
+// it, stopping it. It gets a session of its own, so a Ctrl-C in the terminal reaches the control plane only,
+// which drains first and stops it last. Run as another user it is handed the open cluster directory instead of
+// its path, because that user may have no right on the directories above (a root home is 0700).
+
+import { execFileSync, spawn } from 'node:child_process'
+import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BINARY_ENVIRONMENT } from './embedded-binaries.ts'
+import type { Identity } from './embedded-identity.ts'
+
+const POLL_MS = 10
+const READY_TIMEOUT_MS = 120_000
+const FAST_STOP_TIMEOUT_MS = 15_000
+
+/** A cluster on disk and what is needed to run it. */
+export interface Cluster {
+  readonly folder: string
+  readonly binaries: string
+  readonly identity: Identity
+}
+
+/** A postmaster that accepts connections. */
+export interface Postmaster {
+  readonly pid: number
+  readonly port: number
+}
+
+/** The number under which a child finds the open cluster directory. */
+export const CLUSTER_HANDLE = 3
+
+/** The path by which a child reaches the cluster, given its open directory as file number CLUSTER_HANDLE. */
+export function clusterArgument({ folder, identity }: Pick<Cluster, 'folder' | 'identity'>): string {
+  return identity.uid !== undefined && process.platform === 'linux' ? `/proc/self/fd/${CLUSTER_HANDLE}` : folder
+}
+
+/** The log that the postmaster writes, beside its cluster. */
+export function logFile(folder: string): string {
+  return `${folder}.log`
+}
+
+/** The postmaster that an earlier owner left running, once it is ready; or nothing, and no stale pid file. */
+export async function findRunning(folder: string): Promise<Postmaster | undefined> {
+  const found = readPidFile(folder)
+  if (found === undefined) return undefined
+  if (isPostmasterOf(folder, found.pid)) {
+    const ready = await waitUntilReady(folder, found.pid)
+    if (ready !== undefined) return ready
+    if (isPostmasterOf(folder, found.pid)) {
+      throw new Error(`PostgreSQL (pid ${found.pid}) has ${folder} but does not become ready; see ${logFile(folder)}.`)
+    }
+  }
+  rmSync(join(folder, 'postmaster.pid'), { force: true })
+  return undefined
+}
+
+/** Starts a postmaster and waits until it accepts connections; throws what PostgreSQL said if it does not. */
+export async function startPostmaster(
+  cluster: Cluster,
+  settings: Readonly<Record<string, string>>,
+  onExit: (how: string) => void,
+): Promise<Postmaster> {
+  const log = openSync(logFile(cluster.folder), 'a', 0o600)
+  const logStart = fstatSync(log).size
+  const directory = openSync(cluster.folder, 'r')
+  const parameters = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const child = spawn(join(cluster.binaries, 'bin/postgres'), ['-D', clusterArgument(cluster), ...parameters], {
+    ...cluster.identity,
+    cwd: '/',
+    env: BINARY_ENVIRONMENT,
+    detached: true,
+    stdio: ['ignore', log, log, directory],
+  })
+  closeSync(log)
+  closeSync(directory)
+  child.unref()
+  const exited = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  })
+  const ready = await waitUntilReady(cluster.folder, child.pid, exited)
+  if (ready === undefined) throw new Error(`PostgreSQL did not start: ${complaint(cluster.folder, logStart)}`)
+  exited.then(onExit)
+  return ready
+}
+
+/** Ends all sessions, writes all to disk, and returns when the postmaster is gone. */
+export async function stopPostmaster(folder: string, pid: number): Promise<void> {
+  const giveUpAt = Date.now() + FAST_STOP_TIMEOUT_MS
+  let asked: NodeJS.Signals | undefined
+  while (isPostmasterOf(folder, pid)) {
+    const signal = Date.now() < giveUpAt ? 'SIGINT' : 'SIGQUIT'
+    if (asked !== signal) process.kill(pid, signal)
+    asked = signal
+    await sleep(POLL_MS)
+  }
+}
+
+interface PidFile extends Postmaster {
+  readonly status: string
+}
+
+/** Lines by PostgreSQL's miscadmin.h: 1 pid, 4 port, 8 status. */
+function readPidFile(folder: string): PidFile | undefined {
+  try {
+    const lines = readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n')
+    return { pid: Number(lines[0]), port: Number(lines[3]), status: (lines[7] ?? '').trim() }
+  } catch {
+    return undefined
+  }
+}
+
+async function waitUntilReady(
+  folder: string,
+  pid: number | undefined,
+  exited?: Promise<string>,
+): Promise<Postmaster | undefined> {
+  let gone = pid === undefined
+  exited?.then(() => {
+    gone = true
+  })
+  const giveUpAt = Date.now() + READY_TIMEOUT_MS
+  while (!gone && Date.now() < giveUpAt) {
+    const found = readPidFile(folder)
+    if (found?.pid === pid && found?.status === 'ready') return { pid: found.pid, port: found.port }
+    await sleep(POLL_MS)
+    if (exited === undefined) gone = !isPostmasterOf(folder, pid as number)
+  }
+  return undefined
+}
+
+/** Whether that process lives and works in that cluster: after a crash its pid may be another program's. */
+function isPostmasterOf(folder: string, pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    if (process.platform === 'linux') return readlinkSync(`/proc/${pid}/cwd`) === folder
+    return execFileSync('ps', ['-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).includes(folder)
+  } catch {
+    return false
+  }
+}
+
+/** The first fatal line of this start, or the last line, of what PostgreSQL logged. */
+function complaint(folder: string, from: number): string {
+  const lines = readFileSync(logFile(folder)).subarray(from).toString('utf8').trim().split('\n')
+  const line = lines.find((text) => /FATAL|PANIC/.test(text)) ?? lines.at(-1) ?? ''
+  return `${line.trim() || 'it said nothing'} (log: ${logFile(folder)})`
+}

@@ -1,0 +1,115 @@
+// PostgreSQL without an installation: makes a cluster in a data directory on the first start, runs it on a
+// free loopback port with a generated password, takes over one that a killed owner left behind, and refuses a
+// directory that a living process owns. It knows nothing of our tables; any number of clusters may run, one
+// per data directory.
+
+import { mkdir, realpath } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { findBinaries, type Major } from './embedded-binaries.ts'
+import { CLUSTER_USER, ensureCluster, readPassword } from './embedded-cluster.ts'
+import { clusterIdentity } from './embedded-identity.ts'
+import { claimOwnership } from './embedded-owner.ts'
+import { type Cluster, findRunning, type Postmaster, startPostmaster, stopPostmaster } from './embedded-process.ts'
+
+const PORT_TRIES = 5
+
+export interface EmbeddedOptions {
+  /** Made if missing, with mode 0700. One process at a time owns it. */
+  readonly dataDir: string
+  readonly major?: Major
+  /** False switches fsync off: for tests only, a power cut then loses the cluster. */
+  readonly durable?: boolean
+  /** PostgreSQL settings on top of, or instead of, ours. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Receives one line for each thing worth telling: cluster made, adopted, died, restarted. */
+  readonly log?: (line: string) => void
+}
+
+export interface EmbeddedPostgres {
+  /** Superuser on database `postgres`; holds the password. The same for as long as it runs. */
+  readonly url: string
+  readonly port: number
+  readonly major: Major
+  /** Whether it ran already, left behind by an owner that was killed. */
+  readonly adopted: boolean
+  /** The postmaster's process id now. */
+  readonly pid: number
+  /** Fast shutdown (sessions end, all is written to disk), then the directory is free. May be called again. */
+  stop(): Promise<void>
+}
+
+/** Starts, or adopts, the cluster of a data directory; returns when it accepts connections. */
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  const { major = 18, durable = true, log = () => {} } = options
+  if (process.platform === 'win32') throw new Error('The embedded PostgreSQL needs Linux or macOS; set DATABASE_URL.')
+  await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
+  const dataDir = await realpath(options.dataDir)
+  const ownership = claimOwnership(dataDir)
+  try {
+    const folder = join(dataDir, 'postgres')
+    const identity = await clusterIdentity(folder)
+    const cluster: Cluster = { folder, identity, binaries: await findBinaries(major, identity) }
+    if (await ensureCluster(cluster, major, durable)) log(`made a PostgreSQL ${major} cluster in ${folder}`)
+    const password = await readPassword(folder)
+    const running = await findRunning(folder)
+    if (running !== undefined) log(`adopted PostgreSQL (pid ${running.pid}), which a killed owner left running`)
+    const postmaster = running ?? (await start(cluster, { ...defaults(major, durable), ...options.settings }, log))
+    let stopped: Promise<void> | undefined
+    return {
+      url: `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${postmaster.port}/postgres`,
+      port: postmaster.port,
+      major,
+      adopted: running !== undefined,
+      pid: postmaster.pid,
+      stop() {
+        stopped ??= stopPostmaster(folder, postmaster.pid).finally(() => ownership.release())
+        return stopped
+      },
+    }
+  } catch (error) {
+    ownership.release()
+    throw error
+  }
+}
+
+/** For a laptop: small, quick to start, reachable from this machine only, and no row contents in its log. */
+function defaults(major: Major, durable: boolean): Record<string, string> {
+  return {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: '100',
+    shared_buffers: '64MB',
+    jit: 'off',
+    log_min_error_statement: 'panic',
+    log_error_verbosity: 'terse',
+    ...(major >= 18 ? { io_method: 'sync' } : {}),
+    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+  }
+}
+
+async function start(
+  cluster: Cluster,
+  settings: Record<string, string>,
+  log: (line: string) => void,
+): Promise<Postmaster> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startPostmaster(cluster, { port: String(await freePort()), ...settings }, (how) =>
+        log(`PostgreSQL ended: ${how}`),
+      )
+    } catch (error) {
+      if (attempt === PORT_TRIES || !/in use/.test((error as Error).message)) throw error
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+}

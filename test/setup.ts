@@ -1,0 +1,68 @@
+// Once per test run: one PostgreSQL cluster in a directory of its own, and in it a template database at the
+// newest migration. Major version from PAWL_TEST_POSTGRES (18 or 15). All is removed at the end, also after
+// failures; what a killed run left behind is removed by the next one.
+
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import type { TestProject } from 'vitest/node'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/db/embedded.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Superuser on the cluster of this run. */
+    databaseUrl: string
+    templateDatabase: string
+    postgresMajor: 15 | 18
+  }
+}
+
+const TEMPLATE = 'pawl_template'
+
+/** Vitest's global set-up; returns the tear-down. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const major = readMajor(process.env.PAWL_TEST_POSTGRES)
+  const dataDir = await mkdtemp(join(tmpdir(), 'pawl-test-'))
+  let server: EmbeddedPostgres | undefined
+  const tearDown = async () => {
+    await server?.stop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  try {
+    server = await startEmbeddedPostgres({ dataDir, major, durable: false })
+    await buildTemplate(server.url)
+  } catch (error) {
+    await tearDown()
+    throw error
+  }
+  project.provide('databaseUrl', server.url)
+  project.provide('templateDatabase', TEMPLATE)
+  project.provide('postgresMajor', major)
+  return tearDown
+}
+
+function readMajor(value = '18'): 15 | 18 {
+  if (value === '18') return 18
+  if (value === '15') return 15
+  throw new Error(`PAWL_TEST_POSTGRES is ${JSON.stringify(value)}; allowed: 18, 15`)
+}
+
+async function buildTemplate(url: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  try {
+    await sql.unsafe(`CREATE DATABASE ${TEMPLATE}`)
+    const template = new URL(url)
+    template.pathname = `/${TEMPLATE}`
+    const migrations = new URL('../src/db/migrate.ts', import.meta.url)
+    if (existsSync(migrations)) {
+      const { migrate } = (await import('../src/db/migrate.ts')) as { migrate(url: string): Promise<unknown> }
+      await migrate(template.href)
+    }
+    // Nobody may connect any more: a session in the template would make every clone wait.
+    await sql.unsafe(`ALTER DATABASE ${TEMPLATE} ALLOW_CONNECTIONS false`)
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
