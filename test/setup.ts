@@ -3,7 +3,7 @@
 // failures; what a killed run left behind is removed by the next one.
 
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -20,11 +20,13 @@ declare module 'vitest' {
 }
 
 const TEMPLATE = 'pawl_template'
+const PREFIX = 'pawl-test-'
 
 /** Vitest's global set-up; returns the tear-down. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const major = readMajor(process.env.PAWL_TEST_POSTGRES)
-  const dataDir = await mkdtemp(join(tmpdir(), 'pawl-test-'))
+  await removeLeftovers()
+  const dataDir = await mkdtemp(join(tmpdir(), PREFIX))
   let server: EmbeddedPostgres | undefined
   const tearDown = async () => {
     await server?.stop()
@@ -64,5 +66,21 @@ async function buildTemplate(url: string): Promise<void> {
     await sql.unsafe(`ALTER DATABASE ${TEMPLATE} ALLOW_CONNECTIONS false`)
   } finally {
     await sql.end({ timeout: 5 })
+  }
+}
+
+/** A run that was killed left its server running: adopt it, which fails if its owner lives, and remove it. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const dataDir = join(tmpdir(), name)
+    if (!name.startsWith(PREFIX) || !existsSync(join(dataDir, 'postgres/postmaster.pid'))) continue
+    try {
+      const major = readMajor((await readFile(join(dataDir, 'postgres/PG_VERSION'), 'utf8')).trim())
+      const server = await startEmbeddedPostgres({ dataDir, major, durable: false })
+      await server.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    } catch {
+      // Another run owns it, now or since a moment ago.
+    }
   }
 }

@@ -4,14 +4,16 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, closeSync, openSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { BINARY_ENVIRONMENT, type Major } from './embedded-binaries.ts'
 import { CLUSTER_HANDLE, type Cluster, clusterArgument } from './embedded-process.ts'
 
 /** The only role of a new cluster, a superuser. */
 export const CLUSTER_USER = 'pawl'
+
+const DRAFT = '.new-'
 
 /** Makes the cluster if there is none. Returns whether it did; throws one line if what is there is not usable. */
 export async function ensureCluster(cluster: Cluster, major: Major, durable: boolean): Promise<boolean> {
@@ -52,20 +54,16 @@ function passwordFile(folder: string): string {
 }
 
 async function initialise(cluster: Cluster, major: Major, durable: boolean): Promise<void> {
-  const draft = { ...cluster, folder: `${cluster.folder}.new` }
-  await rm(draft.folder, { recursive: true, force: true })
-  await mkdir(draft.folder, { mode: 0o700 })
-  const password = randomBytes(32).toString('base64url')
-  await rm(passwordFile(cluster.folder), { force: true })
-  await writeFile(passwordFile(cluster.folder), `${password}\n`, { mode: 0o600 })
+  await removeDrafts(cluster.folder)
+  const draft = { ...cluster, folder: `${cluster.folder}${DRAFT}${randomBytes(4).toString('hex')}` }
   const given = `${draft.folder}.password`
-  await rm(given, { force: true })
-  await writeFile(given, `${password}\n`, { mode: 0o600 })
+  const password = `${randomBytes(32).toString('base64url')}\n`
+  await mkdir(draft.folder, { mode: 0o700 })
+  await writeFile(given, password, { mode: 0o600, flag: 'wx' })
   const { uid, gid } = cluster.identity
   if (uid !== undefined && gid !== undefined) {
-    for (const path of [draft.folder, given]) chownSync(path, uid, gid)
+    for (const path of [draft.folder, given]) await chown(path, uid, gid)
   }
-  chmodSync(draft.folder, 0o700)
   const directoryHandle = openSync(draft.folder, 'r')
   const passwordHandle = openSync(given, 'r')
   try {
@@ -75,7 +73,25 @@ async function initialise(cluster: Cluster, major: Major, durable: boolean): Pro
     closeSync(passwordHandle)
     await rm(given, { force: true })
   }
+  await rm(passwordFile(cluster.folder), { force: true })
+  await writeFile(passwordFile(cluster.folder), password, { mode: 0o600, flag: 'wx', flush: durable })
   await rename(draft.folder, cluster.folder)
+  if (durable) syncDirectory(dirname(cluster.folder))
+}
+
+/** What starts that were cut off have left. */
+async function removeDrafts(folder: string): Promise<void> {
+  for (const name of await readdir(dirname(folder))) {
+    if (name.startsWith(`${basename(folder)}${DRAFT}`)) {
+      await rm(join(dirname(folder), name), { recursive: true, force: true, maxRetries: 3 })
+    }
+  }
+}
+
+function syncDirectory(path: string): void {
+  const handle = openSync(path, 'r')
+  fsyncSync(handle)
+  closeSync(handle)
 }
 
 /** Directory and password go in as open files, because that user may not be able to reach any path of ours. */

@@ -4,7 +4,16 @@
 // its path, because that user may have no right on the directories above (a root home is 0700).
 
 import { execFileSync, spawn } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BINARY_ENVIRONMENT } from './embedded-binaries.ts'
@@ -12,6 +21,7 @@ import type { Identity } from './embedded-identity.ts'
 
 const POLL_MS = 10
 const READY_TIMEOUT_MS = 120_000
+const LOG_LIMIT_BYTES = 10_000_000
 const FAST_STOP_TIMEOUT_MS = 15_000
 
 /** A cluster on disk and what is needed to run it. */
@@ -40,19 +50,15 @@ export function logFile(folder: string): string {
   return `${folder}.log`
 }
 
-/** The postmaster that an earlier owner left running, once it is ready; or nothing, and no stale pid file. */
+/** The postmaster that an earlier owner left running, once it is ready; nothing if there is none. */
 export async function findRunning(folder: string): Promise<Postmaster | undefined> {
   const found = readPidFile(folder)
   if (found === undefined) return undefined
-  if (isPostmasterOf(folder, found.pid)) {
-    const ready = await waitUntilReady(folder, found.pid)
-    if (ready !== undefined) return ready
-    if (isPostmasterOf(folder, found.pid)) {
-      throw new Error(`PostgreSQL (pid ${found.pid}) has ${folder} but does not become ready; see ${logFile(folder)}.`)
-    }
+  const ready = isRunning(folder, found.pid) ? await waitUntilReady(folder, found.pid) : undefined
+  if (ready === undefined && isRunning(folder, found.pid)) {
+    throw new Error(`PostgreSQL (pid ${found.pid}) has ${folder} but does not become ready; see ${logFile(folder)}.`)
   }
-  rmSync(join(folder, 'postmaster.pid'), { force: true })
-  return undefined
+  return ready
 }
 
 /** Starts a postmaster and waits until it accepts connections; throws what PostgreSQL said if it does not. */
@@ -61,6 +67,8 @@ export async function startPostmaster(
   settings: Readonly<Record<string, string>>,
   onExit: (how: string) => void,
 ): Promise<Postmaster> {
+  disownPidFile(cluster.folder)
+  trimLog(cluster.folder)
   const log = openSync(logFile(cluster.folder), 'a', 0o600)
   const logStart = fstatSync(log).size
   const directory = openSync(cluster.folder, 'r')
@@ -89,7 +97,7 @@ export async function startPostmaster(
 export async function stopPostmaster(folder: string, pid: number): Promise<void> {
   const giveUpAt = Date.now() + FAST_STOP_TIMEOUT_MS
   let asked: NodeJS.Signals | undefined
-  while (isPostmasterOf(folder, pid)) {
+  while (isRunning(folder, pid)) {
     const signal = Date.now() < giveUpAt ? 'SIGINT' : 'SIGQUIT'
     if (asked !== signal) process.kill(pid, signal)
     asked = signal
@@ -125,13 +133,13 @@ async function waitUntilReady(
     const found = readPidFile(folder)
     if (found?.pid === pid && found?.status === 'ready') return { pid: found.pid, port: found.port }
     await sleep(POLL_MS)
-    if (exited === undefined) gone = !isPostmasterOf(folder, pid as number)
+    if (exited === undefined) gone = !isRunning(folder, pid as number)
   }
   return undefined
 }
 
 /** Whether that process lives and works in that cluster: after a crash its pid may be another program's. */
-function isPostmasterOf(folder: string, pid: number): boolean {
+export function isRunning(folder: string, pid: number): boolean {
   try {
     process.kill(pid, 0)
     if (process.platform === 'linux') return readlinkSync(`/proc/${pid}/cwd`) === folder
@@ -141,9 +149,30 @@ function isPostmasterOf(folder: string, pid: number): boolean {
   }
 }
 
+/**
+ * After a crash the pid in the file may be another program's, and PostgreSQL would refuse to start for it. The
+ * file must stay all the same: PostgreSQL finds in it the shared memory of sessions that outlived their
+ * postmaster, and waits for them. PostgreSQL takes its parent's pid for stale, so ours is put there.
+ */
+function disownPidFile(folder: string): void {
+  const path = join(folder, 'postmaster.pid')
+  try {
+    const [, ...rest] = readFileSync(path, 'utf8').split('\n')
+    writeFileSync(path, [process.pid, ...rest].join('\n'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}
+
 /** The first fatal line of this start, or the last line, of what PostgreSQL logged. */
 function complaint(folder: string, from: number): string {
   const lines = readFileSync(logFile(folder)).subarray(from).toString('utf8').trim().split('\n')
   const line = lines.find((text) => /FATAL|PANIC/.test(text)) ?? lines.at(-1) ?? ''
   return `${line.trim() || 'it said nothing'} (log: ${logFile(folder)})`
+}
+
+/** Keeps one older log beside the current one. */
+function trimLog(folder: string): void {
+  const size = statSync(logFile(folder), { throwIfNoEntry: false })?.size ?? 0
+  if (size > LOG_LIMIT_BYTES) renameSync(logFile(folder), `${logFile(folder)}.1`)
 }

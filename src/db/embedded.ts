@@ -1,18 +1,15 @@
 // PostgreSQL without an installation: makes a cluster in a data directory on the first start, runs it on a
-// free loopback port with a generated password, takes over one that a killed owner left behind, and refuses a
-// directory that a living process owns. It knows nothing of our tables; any number of clusters may run, one
+// free loopback port with a generated password, keeps it running, takes over one that a killed owner left, and
+// refuses a directory that a living process owns. It knows nothing of our tables; any number of clusters may run, one
 // per data directory.
 
 import { mkdir, realpath } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { findBinaries, type Major } from './embedded-binaries.ts'
 import { CLUSTER_USER, ensureCluster, readPassword } from './embedded-cluster.ts'
 import { clusterIdentity } from './embedded-identity.ts'
+import { keepRunning } from './embedded-keeper.ts'
 import { claimOwnership } from './embedded-owner.ts'
-import { type Cluster, findRunning, type Postmaster, startPostmaster, stopPostmaster } from './embedded-process.ts'
-
-const PORT_TRIES = 5
 
 export interface EmbeddedOptions {
   /** Made if missing, with mode 0700. One process at a time owns it. */
@@ -33,7 +30,7 @@ export interface EmbeddedPostgres {
   readonly major: Major
   /** Whether it ran already, left behind by an owner that was killed. */
   readonly adopted: boolean
-  /** The postmaster's process id now. */
+  /** The postmaster's process id now; another one after a crash and restart. */
   readonly pid: number
   /** Fast shutdown (sessions end, all is written to disk), then the directory is free. May be called again. */
   stop(): Promise<void>
@@ -49,21 +46,22 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   try {
     const folder = join(dataDir, 'postgres')
     const identity = await clusterIdentity(folder)
-    const cluster: Cluster = { folder, identity, binaries: await findBinaries(major, identity) }
+    const cluster = { folder, identity, binaries: await findBinaries(major, identity) }
     if (await ensureCluster(cluster, major, durable)) log(`made a PostgreSQL ${major} cluster in ${folder}`)
     const password = await readPassword(folder)
-    const running = await findRunning(folder)
-    if (running !== undefined) log(`adopted PostgreSQL (pid ${running.pid}), which a killed owner left running`)
-    const postmaster = running ?? (await start(cluster, { ...defaults(major, durable), ...options.settings }, log))
+    const keeper = await keepRunning(cluster, { ...defaults(major, durable), ...options.settings }, log)
+    const { port } = keeper.current()
     let stopped: Promise<void> | undefined
     return {
-      url: `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${postmaster.port}/postgres`,
-      port: postmaster.port,
+      url: `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${port}/postgres`,
+      port,
       major,
-      adopted: running !== undefined,
-      pid: postmaster.pid,
+      adopted: keeper.adopted,
+      get pid() {
+        return keeper.current().pid
+      },
       stop() {
-        stopped ??= stopPostmaster(folder, postmaster.pid).finally(() => ownership.release())
+        stopped ??= keeper.stop().finally(() => ownership.release())
         return stopped
       },
     }
@@ -79,37 +77,11 @@ function defaults(major: Major, durable: boolean): Record<string, string> {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     max_connections: '100',
-    shared_buffers: '64MB',
+    shared_buffers: '128MB',
     jit: 'off',
     log_min_error_statement: 'panic',
     log_error_verbosity: 'terse',
     ...(major >= 18 ? { io_method: 'sync' } : {}),
-    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   }
-}
-
-async function start(
-  cluster: Cluster,
-  settings: Record<string, string>,
-  log: (line: string) => void,
-): Promise<Postmaster> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await startPostmaster(cluster, { port: String(await freePort()), ...settings }, (how) =>
-        log(`PostgreSQL ended: ${how}`),
-      )
-    } catch (error) {
-      if (attempt === PORT_TRIES || !/in use/.test((error as Error).message)) throw error
-    }
-  }
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
