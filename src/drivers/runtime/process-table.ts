@@ -1,0 +1,66 @@
+// Who runs: identity of processes that does not fall for a reused pid. A process is its pid plus the moment it
+// started; a run's processes are also found by the instance id in their environment, whatever became of their
+// parent or their process group. Linux is read from /proc, others are asked through ps.
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { errorCode } from './process-files.ts'
+
+/** Names the run in the environment of each of its processes. */
+export const INSTANCE_MARK = 'PAWL_INSTANCE_ID'
+
+const onLinux = process.platform === 'linux'
+const PS_TIMEOUT_MS = 2000
+let bootId: string | undefined
+
+const ps = (args: readonly string[]): string => {
+  try {
+    return execFileSync('/bin/ps', args, { encoding: 'utf8', env: {}, timeout: PS_TIMEOUT_MS, stdio: 'pipe' })
+  } catch {
+    return ''
+  }
+}
+
+function readProc(path: string): string {
+  try {
+    return readFileSync(`/proc/${path}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** When that process started, as text that is only good for comparing; null when it is gone or a zombie. */
+export function startMark(pid: number): string | null {
+  if (!onLinux) {
+    const line = ps(['-o', 'stat=,lstart=', '-p', String(pid)]).trim()
+    return line === '' || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '')
+  }
+  const stat = readProc(`${pid}/stat`)
+  // proc(5): the fields after the command, which may itself hold spaces and brackets; [0] state, [19] start time.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  if (stat === '' || fields[0] === 'Z' || fields[0] === 'X') return null
+  bootId ??= readProc('sys/kernel/random/boot_id').trim()
+  return `${bootId}:${fields[19]}`
+}
+
+/** Living processes that carry the instance id in their environment, the supervisor among them. */
+export function processesOf(instanceId: string): number[] {
+  const mark = `${INSTANCE_MARK}=${instanceId}`
+  if (!onLinux) {
+    const lines = ps(['-axwwE', '-o', 'pid=,stat=,command=']).split('\n')
+    return lines
+      .filter((line) => line.includes(mark) && !/^\s*\d+\s+Z/.test(line))
+      .map((line) => Number.parseInt(line, 10))
+  }
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
+  const marked = pids.filter((pid) => readProc(`${pid}/environ`).split('\0').includes(mark))
+  return marked.map(Number).filter((pid) => startMark(pid) !== null)
+}
+
+/** Sends a signal; a process (or, negative, a group) that is already gone is no error. */
+export function sendSignal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error
+  }
+}

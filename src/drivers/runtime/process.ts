@@ -1,0 +1,188 @@
+// The process driver: workloads are processes of this machine, apps are folders of the apps folder. It keeps its own
+// state on disk, fence included, so that any number of replicas on this machine and any restart of them see the same
+// runs. It never starts anything that the apps folder does not name, and never waits long for anything.
+import { readdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { done, type Fence, type Outcome, refused, stale, unreachable, working } from '../outcome.ts'
+import type { Observation, OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
+import { admit } from './fence.ts'
+import { resolveApp } from './process-app.ts'
+import { ensureWorkload } from './process-ensure.ts'
+import { checkHealth } from './process-health.ts'
+import { readLogTail } from './process-log.ts'
+import { type PortRange, releasePort } from './process-port.ts'
+import { describeExit, lifeOf, pressEnd, readExit } from './process-run.ts'
+import { readState, saveState, tidy, type WorkloadState } from './process-state.ts'
+import { guarded, inTurn, type ProcessSettings, placeOf } from './process-turn.ts'
+
+export interface ProcessDriverOptions {
+  /** Folder of the apps that may be run; nothing else is. */
+  readonly appsDir: string
+  /** Everything is kept under `<dataDir>/runtime`. Must be on a local disk. */
+  readonly dataDir: string
+  /** PATH of the workloads: by default the folder of this Node and the system's usual ones. */
+  readonly path?: string
+  /** From SIGTERM to SIGKILL; default 5000. */
+  readonly stopGraceMs?: number
+  /** Default 20000 to 29999: below the ports that Linux and macOS give to outgoing connections. */
+  readonly portRange?: PortRange
+  /** Of each of the two log files of a workload; default 1 MiB. */
+  readonly logBytes?: number
+  /** Of one health check; default 1000. */
+  readonly probeTimeoutMs?: number
+  /** How long a call waits for another one on the same workload; default 2000. */
+  readonly lockWaitMs?: number
+  /** How long the fence of a removed workload is kept; default 30 days. */
+  readonly keepFencesMs?: number
+}
+
+const MIB = 1024 * 1024
+const DAY_MS = 86_400_000
+const ASK_AGAIN_MS = 100
+
+/** Makes the driver; touches nothing until it is called. */
+export function createProcessDriver(options: ProcessDriverOptions): RuntimeDriver {
+  const settings: ProcessSettings = {
+    appsDir: options.appsDir,
+    root: join(options.dataDir, 'runtime'),
+    path: options.path ?? `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    stopGraceMs: options.stopGraceMs ?? 5000,
+    portRange: options.portRange ?? { from: 20_000, to: 29_999 },
+    logBytes: options.logBytes ?? MIB,
+    probeTimeoutMs: options.probeTimeoutMs ?? 1000,
+    lockWaitMs: options.lockWaitMs ?? 2000,
+    keepFencesMs: options.keepFencesMs ?? 30 * DAY_MS,
+  }
+  return {
+    name: 'process',
+    async resolveImage(image, signal) {
+      if (signal.aborted) return unreachable('Given up before anything was done')
+      return guarded(async () => {
+        const resolved = await resolveApp(settings.appsDir, image)
+        return 'app' in resolved ? done({ image: resolved.app.image }) : refused(resolved.reason)
+      })
+    },
+    async ensure(spec, fence, signal) {
+      return wrongFence(spec, fence) ?? ensureWorkload(settings, spec, fence, signal)
+    },
+    async observe(ref, signal) {
+      if (signal.aborted) return unreachable('Given up before anything was done')
+      return guarded(() => observe(settings, ref, signal))
+    },
+    async observeInstance(ref, instanceId, signal) {
+      const place = placeOf(settings, ref)
+      if (place === null || signal.aborted) return 'unknown'
+      const seen = await guarded(async () => {
+        const state = await readState(place.dir, ref)
+        if (state?.ended.includes(instanceId)) return 'gone' as const
+        if (state?.run?.instanceId !== instanceId) return 'unknown' as const
+        const life = await lifeOf(place.dir, state.run)
+        return life.kind === 'ended' ? ('gone' as const) : ('running' as const)
+      })
+      return typeof seen === 'string' ? seen : 'unknown'
+    },
+    async stop(ref, fence, signal) {
+      return wrongFence(ref, fence) ?? end(settings, ref, fence, 'stop', signal)
+    },
+    async remove(ref, fence, signal) {
+      return wrongFence(ref, fence) ?? end(settings, ref, fence, 'remove', signal)
+    },
+    async logs(ref, maxBytes, signal) {
+      const place = placeOf(settings, ref)
+      if (place === null || signal.aborted) return unreachable('Given up before anything was done')
+      const bounded = Math.max(0, Math.min(Math.trunc(maxBytes), 2 * settings.logBytes))
+      return guarded(async () => done(await readLogTail(place.dir, bounded)))
+    },
+    async listOwned(signal) {
+      return guarded(() => listOwned(settings, signal))
+    },
+  }
+}
+
+function wrongFence(ref: WorkloadRef, fence: Fence): Outcome<never> | null {
+  return fence.subjectId === ref.subjectId ? null : refused('The fence is that of another subject')
+}
+
+async function observe(
+  settings: ProcessSettings,
+  ref: WorkloadRef,
+  signal: AbortSignal,
+): Promise<Outcome<Observation>> {
+  const place = placeOf(settings, ref)
+  const state = place && (await readState(place.dir, ref))
+  if (place === null || !state?.run) return done({ state: 'absent' })
+  const { instanceId, generation, port, healthPath } = state.run
+  const life = await lifeOf(place.dir, state.run)
+  if (life.kind === 'ended') {
+    const reason = state.verdict ?? describeExit(life.exit)
+    return done({ state: 'exited', instanceId, generation, reason })
+  }
+  const ending = life.kind === 'launched' || (await readExit(place.dir, instanceId)) !== null
+  const health = ending ? null : await checkHealth(port, healthPath, settings.probeTimeoutMs, signal)
+  if (health?.kind === 'aborted') return unreachable('Given up while the health check was asked')
+  const url = `http://127.0.0.1:${port}`
+  return done({ state: 'running', instanceId, url, generation, healthy: health?.kind === 'healthy' })
+}
+
+/** Stop and remove: the same end of the run, the one keeping what was there, the other nothing but the fence. */
+function end(
+  settings: ProcessSettings,
+  ref: WorkloadRef,
+  fence: Fence,
+  call: 'stop' | 'remove',
+  signal: AbortSignal,
+): Promise<Outcome<null>> {
+  return inTurn(settings, ref, signal, async ({ dir, key }): Promise<Outcome<null>> => {
+    const before = await readState(dir, ref)
+    const admission = admit(before?.fence ?? null, fence, call)
+    if (!admission.admitted) return stale(admission.reason)
+    const { subjectId, incarnation } = ref
+    const blank = { version: 1 as const, subjectId, incarnation, port: null, run: null, ended: [], changedAt: 0 }
+    const told = { verdict: null, starts: 0, fence: admission.next }
+    const state: WorkloadState = { ...(before ?? blank), ...told }
+    const run = state.run && { ...state.run, stoppingAt: state.run.stoppingAt ?? Date.now() }
+    const asked = await saveState(dir, before, { ...state, run })
+    const life = run && (await pressEnd(dir, run, settings.stopGraceMs))
+    if (life !== null && life.kind !== 'ended') return working(ASK_AGAIN_MS, 'Waiting for the app to end')
+    if (call === 'stop') return done(null)
+    const ended = run === null ? asked.ended : [...asked.ended, run.instanceId]
+    const removed = { ...asked, run: null, ended, fence: { ...asked.fence, removed: true } }
+    await tidy(dir, await saveState(dir, asked, removed))
+    if (removed.port !== null) await releasePort(join(settings.root, '.ports'), key, removed.port)
+    return done(null)
+  })
+}
+
+async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promise<Outcome<readonly OwnedWorkload[]>> {
+  const owned: OwnedWorkload[] = []
+  const names = await readdir(settings.root).catch(() => [])
+  for (const name of names.filter((entry) => !entry.startsWith('.'))) {
+    if (signal.aborted) return unreachable('Given up while the workloads were listed')
+    const dir = join(settings.root, name)
+    const state = await readState(dir)
+    if (state === null) continue
+    const { subjectId, incarnation, run } = state
+    if (run === null) {
+      if (isForgettable(settings, state)) await forget(settings, state, signal)
+      continue
+    }
+    const lives = (await lifeOf(dir, run)).kind !== 'ended'
+    const startedAt = lives ? new Date(run.startedAt) : null
+    const instanceId = lives ? run.instanceId : null
+    owned.push({ subjectId, incarnation, instanceId, generation: run.generation, startedAt })
+  }
+  return done(owned)
+}
+
+const isForgettable = (settings: ProcessSettings, state: WorkloadState): boolean =>
+  state.run === null && Date.now() - state.changedAt > settings.keepFencesMs
+
+/** Drops the fence of a workload that has had no run for so long that no late call can be under way. */
+async function forget(settings: ProcessSettings, ref: WorkloadRef, signal: AbortSignal): Promise<void> {
+  await inTurn(settings, ref, signal, async ({ dir, key }) => {
+    const state = await readState(dir, ref)
+    if (state === null || !isForgettable(settings, state)) return
+    if (state.port !== null) await releasePort(join(settings.root, '.ports'), key, state.port)
+    await rm(dir, { recursive: true, force: true })
+  })
+}
