@@ -16,19 +16,29 @@ const SQLITE_BUSY = 5
 /** Takes the data directory for this process, or throws one line that names the directory and its owner. */
 export function claimOwnership(dataDir: string): Ownership {
   const pidFile = join(dataDir, 'owner.pid')
-  const lock = new DatabaseSync(join(dataDir, 'owner.lock'))
+  let lock: DatabaseSync | undefined
   try {
+    lock = new DatabaseSync(join(dataDir, 'owner.lock'))
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   } catch (error) {
-    lock.close()
-    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
+    lock?.close()
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw unusable(dataDir, error as Error)
     throw new Error(
       `The data directory ${dataDir} is in use by another running Pawl process (pid ${readPid(pidFile)}); ` +
         'stop that one, or give this one another PAWL_DATA_DIR.',
     )
   }
-  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
-  return { release: () => lock.close() }
+  const held = lock
+  return { release: () => held.close() }
+}
+
+/** One line for a directory that cannot be made, read or written. */
+export function unusable(dataDir: string, cause: Error): Error {
+  return new Error(
+    `The data directory ${dataDir} cannot be used by user id ${process.getuid?.()} (${cause.message}); ` +
+      'make it writable for that user, or give another PAWL_DATA_DIR.',
+  )
 }
 
 function readPid(file: string): string {

@@ -9,7 +9,7 @@ import { findBinaries, type Major } from './embedded-binaries.ts'
 import { CLUSTER_USER, ensureCluster, readPassword } from './embedded-cluster.ts'
 import { clusterIdentity } from './embedded-identity.ts'
 import { keepRunning } from './embedded-keeper.ts'
-import { claimOwnership } from './embedded-owner.ts'
+import { claimOwnership, unusable } from './embedded-owner.ts'
 
 export interface EmbeddedOptions {
   /** Made if missing, with mode 0700. One process at a time owns it. */
@@ -40,7 +40,9 @@ export interface EmbeddedPostgres {
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { major = 18, durable = true, log = () => {} } = options
   if (process.platform === 'win32') throw new Error('The embedded PostgreSQL needs Linux or macOS; set DATABASE_URL.')
-  await mkdir(options.dataDir, { recursive: true, mode: 0o700 })
+  await mkdir(options.dataDir, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+    throw unusable(options.dataDir, error)
+  })
   const dataDir = await realpath(options.dataDir)
   const ownership = claimOwnership(dataDir)
   try {
