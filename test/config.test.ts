@@ -1,0 +1,150 @@
+// Every variable: its default, what is taken, and the one line for what is not. Secrets never show.
+
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { mintToken } from '../src/auth.ts'
+import { ConfigError, readConfig } from '../src/config.ts'
+import { keptSecretKeys, parseSecretKeys } from '../src/secret-keys.ts'
+
+const key = (byte: number) => Buffer.alloc(32, byte).toString('base64')
+const token = mintToken().plaintext
+
+function complaint(env: Record<string, string>): string {
+  try {
+    readConfig(env)
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message
+  }
+  throw new Error(`taken: ${JSON.stringify(env)}`)
+}
+
+test('without any variable: all on one laptop, embedded', () => {
+  expect(readConfig({ PATH: '/bin' })).toEqual({
+    host: '127.0.0.1',
+    port: 4000,
+    databaseUrl: null,
+    dataDir: resolve('.pawl'),
+    role: 'all',
+    bootstrapToken: null,
+    secretKeys: null,
+    runtime: 'process',
+    appsDir: resolve('examples'),
+    provisionPostgresUrl: null,
+    redisUrl: null,
+    logLevel: 'info',
+    unknownVariables: [],
+  })
+})
+
+test('an empty variable counts as unset', () => {
+  expect(readConfig({ PAWL_PORT: '', PAWL_REDIS_URL: ' ', DATABASE_URL: '' })).toEqual(readConfig({}))
+})
+
+test('every variable is taken', () => {
+  const config = readConfig({
+    PAWL_HOST: '::',
+    PAWL_PORT: '0',
+    DATABASE_URL: 'postgresql://u:p@db/pawl',
+    PAWL_DATA_DIR: '/srv/pawl/../data',
+    PAWL_ROLE: 'worker',
+    PAWL_BOOTSTRAP_TOKEN: token,
+    PAWL_SECRET_KEYS: `new:${key(2)}, old:${key(1)}`,
+    PAWL_RUNTIME: 'process',
+    PAWL_APPS_DIR: 'apps',
+    PAWL_PROVISION_POSTGRES_URL: 'postgres://u:p@db:5433/postgres',
+    PAWL_REDIS_URL: 'rediss://cache:6380',
+    PAWL_LOG_LEVEL: 'debug',
+  })
+  expect(config).toMatchObject({ host: '::', port: 0, dataDir: '/srv/data', role: 'worker', bootstrapToken: token })
+  expect(config).toMatchObject({ appsDir: resolve('apps'), redisUrl: 'rediss://cache:6380', logLevel: 'debug' })
+  expect(config.secretKeys).toEqual([
+    { id: 'new', bytes: Buffer.alloc(32, 2) },
+    { id: 'old', bytes: Buffer.alloc(32, 1) },
+  ])
+})
+
+describe('a bad value is answered with one line', () => {
+  test.each([
+    ['PAWL_PORT', 'http', 'PAWL_PORT is "http"; allowed: a whole number from 0 to 65535 (0 = any free port)'],
+    ['PAWL_PORT', '65536', 'PAWL_PORT is "65536"; allowed: a whole number from 0 to 65535 (0 = any free port)'],
+    ['PAWL_HOST', 'a b', 'PAWL_HOST is "a b"; allowed: an IP address or a host name'],
+    ['PAWL_HOST', '300.1.1.1', 'PAWL_HOST is "300.1.1.1"; allowed: an IP address or a host name'],
+    ['PAWL_HOST', 'x\u001b[2J\ny', 'PAWL_HOST is "x\\u001b[2J\\ny"; allowed: an IP address or a host name'],
+    ['PAWL_ROLE', 'API', 'PAWL_ROLE is "API"; allowed: all, api, worker'],
+    ['PAWL_RUNTIME', 'docker', 'PAWL_RUNTIME is "docker"; allowed: process (docker is not built yet)'],
+    ['PAWL_DATA_DIR', 'a\0b', 'PAWL_DATA_DIR is "a\\u0000b"; allowed: a path'],
+    ['PAWL_LOG_LEVEL', 'loud', 'PAWL_LOG_LEVEL is "loud"; allowed: fatal, error, warn, info, debug, trace, silent'],
+  ])('%s=%j', (name, value, line) => {
+    expect(complaint({ [name]: value })).toBe(line)
+  })
+
+  test('the first bad one in the order of the table is named', () => {
+    expect(complaint({ PAWL_LOG_LEVEL: 'loud', PAWL_PORT: '-1' })).toMatch(/^PAWL_PORT is "-1"/)
+  })
+
+  test('an outside database requires the keys', () => {
+    expect(complaint({ DATABASE_URL: 'postgres://db/pawl' })).toMatch(
+      /^PAWL_SECRET_KEYS is not set, which DATABASE_URL requires; allowed: keyId:base64 of 32 bytes/,
+    )
+  })
+
+  test('resources are never made in the control plane\u2019s own server', () => {
+    const env = { DATABASE_URL: 'postgres://u:p@db/pawl', PAWL_SECRET_KEYS: `a:${key(1)}` }
+    expect(complaint({ ...env, PAWL_PROVISION_POSTGRES_URL: 'postgres://db:5432/x' })).toMatch(
+      /^PAWL_PROVISION_POSTGRES_URL is a URL .* on the server of DATABASE_URL; allowed: .* another server than DATABASE_URL$/,
+    )
+  })
+})
+
+describe('what was read of a secret is told by its shape alone', () => {
+  const canary = 'Canary77'
+  test.each([
+    ['DATABASE_URL', `mysql://u:${canary}@db`, /^DATABASE_URL is 21 characters of another form; allowed: postgres:/],
+    ['DATABASE_URL', `postgres://u:${canary}@db:x/`, /is 27 characters of another form/],
+    ['PAWL_REDIS_URL', `http://${canary}@h`, /^PAWL_REDIS_URL is 17 characters of another form; allowed: redis:/],
+    ['PAWL_PROVISION_POSTGRES_URL', `http://u:${canary}@h`, /is a URL of another scheme/],
+    ['PAWL_BOOTSTRAP_TOKEN', canary, /^PAWL_BOOTSTRAP_TOKEN is 8 characters of another form; allowed: a token pawl_/],
+    ['PAWL_BOOTSTRAP_TOKEN', `pawl_${canary}1234_${canary.repeat(4)}1234`, /is a token whose checksum is wrong/],
+    ['PAWL_SECRET_KEYS', canary, /is key 1 of 1 \(8 characters\) has another form/],
+    ['PAWL_SECRET_KEYS', `a:${key(1)},b:${canary}`, /key 2 of 2 has 6 bytes/],
+    ['PAWL_SECRET_KEYS', `${canary}:${key(1)},${canary}:${key(2)}`, /key 2 of 2 has the key id of an earlier one/],
+    ['PAWL_PORT', `pawl_${canary}_x`, /^PAWL_PORT is 15 characters of another form/],
+    ['PAWL_HOST', `postgres://u:${canary}@db`, /^PAWL_HOST is 24 characters of another form/],
+  ])('%s', (name, value, line) => {
+    const said = complaint({ [name]: value })
+    expect(said).toMatch(line)
+    expect(said).not.toContain(canary)
+    expect(said).not.toContain('\n')
+  })
+})
+
+test('unknown PAWL_ variables are named, without their values', () => {
+  const { unknownVariables } = readConfig({ PAWL_TOKEN: 's', PAWL_PROT: '1', PAWL_TEST_POSTGRES: '15', HOME: '/' })
+  expect(unknownVariables).toEqual(['PAWL_PROT', 'PAWL_TOKEN'])
+})
+
+describe('keys in the data directory', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'pawl-keys-'))
+  afterEach(() => rmSync(dataDir, { recursive: true, force: true }))
+
+  test('are made once, for the owner alone, and refused when damaged', () => {
+    const first = keptSecretKeys(dataDir)
+    expect(first).toHaveLength(1)
+    expect(first[0]?.bytes).toHaveLength(32)
+    expect(keptSecretKeys(dataDir)).toEqual(first)
+    expect(readdirSync(dataDir)).toEqual(['secret-keys'])
+    expect(statSync(join(dataDir, 'secret-keys')).mode & 0o777).toBe(0o600)
+    writeFileSync(join(dataDir, 'secret-keys'), '')
+    expect(() => keptSecretKeys(dataDir)).toThrow(
+      /secret-keys does not hold secret keys: key 1 of 1 .*; allowed: keyId/,
+    )
+  })
+
+  test('more keys than anybody needs are refused', () => {
+    const many = Array.from({ length: 17 }, (_, i) => `k${i}:${key(i)}`).join(',')
+    expect(parseSecretKeys(many)).toEqual({ fault: '17 keys, more than 16' })
+  })
+})
