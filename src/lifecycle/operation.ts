@@ -46,6 +46,14 @@ export const operationMachine = declareMachine({
       guard: 'it is due (for RUNNING: the lease is over) and no older or running operation of the subject is live',
       description: 'A worker takes it, with a new claim token.',
     },
+    progressOperation: {
+      from: ['RUNNING'],
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: 'the claim',
+      description: 'A step of it is done; its subject moves in the same statement.',
+    },
     postponeOperation: {
       from: ['RUNNING'],
       to: 'PENDING',

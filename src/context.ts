@@ -1,0 +1,20 @@
+// What a request carries from the door to the resolvers: who asks, with which request id, and the few things that a
+// decision may use. Made once per request; holds nothing that outlives it.
+import type { Actor } from './auth.ts'
+import type { RuntimeDriver } from './drivers/runtime/driver.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import type { Database } from './resolvers/transition.ts'
+
+export interface Context {
+  readonly db: Database
+  readonly actor: Actor
+  /** Stands in every event, operation and log line that follows from the request, and in masked errors. */
+  readonly requestId: string
+  /** To tell an unknown image before anything is accepted; changes nothing. */
+  readonly images: Pick<RuntimeDriver, 'resolveImage'>
+  /** Says that an operation was accepted, so that a dispatcher looks at once; only a hint. */
+  readonly nudge: () => void
+  readonly metrics: Pick<Metrics, 'transition'>
+  readonly log: Log
+}

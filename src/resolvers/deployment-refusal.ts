@@ -1,0 +1,133 @@
+// Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
+import { and, eq, inArray } from 'drizzle-orm'
+import { deployment, type Env } from '../db/deployment.ts'
+import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
+import { illegalState } from './call.ts'
+import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
+import type { Database } from './transition.ts'
+
+export type Deployment = typeof deployment.$inferSelect
+
+/** The live deployment that holds a name, if one does. */
+export async function liveNamed(
+  db: Database,
+  teamId: string,
+  environment: string,
+  name: string,
+): Promise<Deployment | null> {
+  const [row] = await db
+    .select()
+    .from(deployment)
+    .where(
+      and(
+        eq(deployment.teamId, teamId),
+        eq(deployment.environment, environment),
+        eq(deployment.name, name),
+        inArray(deployment.state, [...liveDeploymentStates]),
+      ),
+    )
+  return row ?? null
+}
+
+const where = (row: Deployment) => `${row.name} in ${row.environment}`
+
+/** What is accepted instead, for this very row: found out, not guessed. */
+async function wayOn(db: Database, row: Deployment): Promise<Remedy[]> {
+  const look = lookAt('deployment', { id: row.id }, 'See what it is doing and what may be done next.')
+  switch (row.state) {
+    case 'STOPPED':
+      return [callInstead('startDeployment', { id: row.id }, 'Start the stopped deployment again.')]
+    case 'STOPPING':
+      return [look, callInstead('deleteDeployment', { id: row.id }, 'Delete it instead of waiting until it is stopped.')]
+    case 'BUILDING':
+    case 'DEPLOYING':
+    case 'HEALTHY':
+    case 'FAILED':
+      return [callInstead('redeployDeployment', { id: row.id }, 'Roll it out again.'), look]
+    case 'EXPIRED':
+    case 'DELETING':
+    case 'DELETED': {
+      const heir = await liveNamed(db, row.teamId, row.environment, row.name)
+      if (heir) return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
+      const { name, environment, image } = row
+      return [callInstead('deploy', { name, environment, image }, 'Make a new deployment of that name; the ended one never comes back.')]
+    }
+  }
+}
+
+/** The state is not one that the action may start from. */
+export async function wrongState(db: Database, action: keyof typeof deploymentMachine.moves, row: Deployment): Promise<Refusal> {
+  const name = deploymentMachine.moves[action].refusal as RefusalName
+  const passing = deploymentMachine.states[row.state].kind === 'passing' && row.state !== 'EXPIRED' && row.state !== 'DELETING'
+  const facts = { deployment: row, action }
+  if (name === 'DeploymentAlreadyDeleted') {
+    const message = `${where(row)} has ended already: it has been ${row.state} since ${row.stateChangedAt.toISOString()}. Nothing more is to be done.`
+    return refuse(name, { message, facts: { ...facts, endedAt: row.stateChangedAt } })
+  }
+  const message = `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
+    row.stateReason ? ` (${row.stateReason})` : ''
+  }. It starts from ${(deploymentMachine.moves[action].from as readonly string[]).join(', ')}.`
+  return illegalState(name, message, facts, await wayOn(db, row), passing)
+}
+
+export async function nothingToRedeploy(input: { name: string; environment: string; image: string }): Promise<Refusal> {
+  const { name, environment, image } = input
+  return refuse('NothingToRedeploy', {
+    message: `There is no deployment ${name} in ${environment} to redeploy.`,
+    remedies: [callInstead('deploy', { name, environment, image }, 'Make it: the same call without redeploy.')],
+  })
+}
+
+export const nameTaken = (holder: Deployment, image: string): Refusal => {
+  const { name, environment, id } = holder
+  const workable = (deploymentMachine.moves.redeployDeployment.from as readonly string[]).includes(holder.state)
+  return refuse('NameTaken', {
+    message: `${where(holder)} is taken by ${id}, which is ${holder.state}.`,
+    facts: { deployment: holder },
+    remedies: [
+      ...(workable ? [callInstead('deploy', { name, environment, image, redeploy: true }, 'Redeploy the one that is there.')] : []),
+      lookAt('deployment', { id }, 'Look at the one that is there.'),
+    ],
+  })
+}
+
+export const quotaExceeded = (limit: string, cap: number, used: number): Refusal =>
+  refuse('QuotaExceeded', {
+    message: `The plan has room for ${cap} ${limit}, and ${used} are in use. Delete one first, or move to a larger plan.`,
+    facts: { limit, cap, used },
+    remedies: [lookAt(limit, {}, `List the ${limit} that take up the room.`)],
+  })
+
+export const notExtendable = (row: Deployment): Refusal =>
+  refuse('NotExtendable', {
+    message: `${where(row)} is permanent: it has no time limit that could be moved.`,
+    facts: { deployment: row },
+    remedies: [lookAt('deployment', { id: row.id }, 'See its time limit policy.')],
+  })
+
+/** The merge was refused though the state was right: somebody was faster, or it is too much. */
+export function envRefusal(row: Deployment, patch: EnvPatch): Refusal {
+  const keys = envConflicts(row.env, patch)
+  if (keys.length > 0) {
+    return refuse('EnvConflict', {
+      message: `${keys.map(({ key }) => key).join(', ')} changed since you looked. Nothing was changed.`,
+      facts: { keys },
+      remedies: [lookAt('deployment', { id: row.id }, 'Read the keys and their revisions as they are now.')],
+    })
+  }
+  const bytes = envBytes(entriesAfter(row.env, patch))
+  if (bytes <= maxEnvBytes) throw new Error(`the merge of ${row.id} was refused for no reason that is known`)
+  return refuse('EnvTooLarge', {
+    message: `All keys and values together would take ${bytes} bytes; ${maxEnvBytes} are allowed. Nothing was changed.`,
+    facts: { bytes, maxBytes: maxEnvBytes },
+    remedies: [lookAt('deployment', { id: row.id }, 'See which keys there are, and unset what is not needed.')],
+  })
+}
+
+function entriesAfter(env: Env, patch: EnvPatch): Map<string, string> {
+  const entries = new Map(Object.entries(env).map(([key, { value }]) => [key, value]))
+  for (const key of patch.unset) entries.delete(key)
+  for (const { key, value } of patch.set) entries.set(key, value)
+  return entries
+}

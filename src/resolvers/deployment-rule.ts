@@ -1,0 +1,245 @@
+// The rules of a deployment's moves: which rows, for which reasons, with which new values. The calls that use them are in
+// deployment.ts (callers), loops/ (expire, teardown) and loops/dispatch (runner).
+import { and, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm'
+import { deployment } from '../db/deployment.ts'
+import { operation } from '../db/operation.ts'
+import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { operationMachine } from '../lifecycle/operation.ts'
+import { envCounts, envGuard, mergedEnv } from './env.ts'
+import { defineBirth, defineRule, type Part } from './transition.ts'
+import { intParam, textParam } from './transition-statement.ts'
+
+const part = { table: deployment, machine: deploymentMachine } as const
+const byId = and(eq(deployment.id, textParam('id')), eq(deployment.teamId, textParam('teamId'))) as SQL
+const hoursFromNow = sql`clock_timestamp() + ${intParam('ttlHours')} * interval '1 hour'`
+
+/** A new image, more variables, another time limit: what a redeploy may bring; null keeps what is there. */
+const renewed = (found: typeof deployment) => ({
+  image: sql`coalesce(${textParam('image')}, ${found.image})`,
+  env: mergedEnv(found),
+  envRevision: sql`${found.envRevision} + 1`,
+  ttlPolicy: sql`case when ${intParam('ttlHours')} is null then ${found.ttlPolicy} else 'TTL' end`,
+  expiresAt: sql`case when ${intParam('ttlHours')} is null then ${found.expiresAt} else ${hoursFromNow} end`,
+})
+
+export const deploy = defineBirth({
+  ...part,
+  name: 'deploy',
+  action: 'deploy',
+  takes: 'deployments',
+  values: {
+    id: textParam('id'),
+    teamId: textParam('teamId'),
+    environment: textParam('environment'),
+    name: textParam('name'),
+    image: textParam('image'),
+    env: mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` }),
+    envRevision: sql`1`,
+    ttlPolicy: sql`case when ${intParam('ttlHours')} is null then 'PERMANENT' else 'TTL' end`,
+    expiresAt: hoursFromNow,
+    incarnation: textParam('incarnation'),
+  },
+})
+
+export const redeployDeployment = defineRule({
+  name: 'redeployDeployment',
+  subject: {
+    ...part,
+    action: 'redeployDeployment',
+    where: byId,
+    set: (found) => ({ image: sql`coalesce(${textParam('image')}, ${found.image})` }),
+  },
+  called: true,
+})
+
+/** `deploy` with `redeploy: true`: at most one live deployment has the name. */
+export const redeployByName = defineRule({
+  name: 'redeployByName',
+  subject: {
+    ...part,
+    action: 'redeployDeployment',
+    where: and(
+      eq(deployment.teamId, textParam('teamId')),
+      eq(deployment.environment, textParam('environment')),
+      eq(deployment.name, textParam('name')),
+      inArray(deployment.state, [...liveDeploymentStates]),
+    ) as SQL,
+    guard: envGuard,
+    set: renewed,
+  },
+  called: true,
+})
+
+/** Rolls out again what has failed; the new operation says which one it repeats. */
+export const retryRollOut = defineRule({
+  name: 'retryRollOut',
+  subject: {
+    ...part,
+    action: 'redeployDeployment',
+    where: byId,
+    guard: (found) => sql`${found.state} = 'FAILED' and ${found.generation} = ${intParam('generation')}`,
+  },
+  called: true,
+})
+
+export const startDeployment = defineRule({
+  name: 'startDeployment',
+  subject: { ...part, action: 'startDeployment', where: byId },
+  called: true,
+})
+
+export const stopDeployment = defineRule({
+  name: 'stopDeployment',
+  subject: { ...part, action: 'stopDeployment', where: byId },
+  called: true,
+})
+
+export const deleteDeployment = defineRule({
+  name: 'deleteDeployment',
+  subject: { ...part, action: 'deleteDeployment', where: byId },
+  releases: 'deployments',
+  called: true,
+})
+
+export const mergeDeploymentEnv = defineRule({
+  name: 'mergeDeploymentEnv',
+  subject: {
+    ...part,
+    action: 'mergeDeploymentEnv',
+    where: byId,
+    guard: envGuard,
+    set: (found) => ({ env: mergedEnv(found), envRevision: sql`${found.envRevision} + 1` }),
+  },
+  data: envCounts,
+  result: envCounts,
+  called: true,
+})
+
+export const setDeploymentTtl = defineRule({
+  name: 'setDeploymentTtl',
+  subject: {
+    ...part,
+    action: 'setDeploymentTtl',
+    where: byId,
+    guard: (found) => sql`${found.ttlPolicy} = 'TTL'`,
+    set: () => ({ expiresAt: hoursFromNow }),
+  },
+  data: () => sql`jsonb_build_object('ttlHours', ${intParam('ttlHours')})`,
+  called: true,
+})
+
+export const makeDeploymentPermanent = defineRule({
+  name: 'makeDeploymentPermanent',
+  subject: {
+    ...part,
+    action: 'makeDeploymentPermanent',
+    where: byId,
+    set: () => ({ ttlPolicy: sql`'PERMANENT'`, expiresAt: sql`null` }),
+  },
+  called: true,
+})
+
+const batch = (orderBy: SQL): Part<typeof deployment>['batch'] => ({ orderBy, limit: intParam('limit') })
+const overdue = (row: typeof deployment) => sql`${row.ttlPolicy} = 'TTL' and ${row.expiresAt} <= now()`
+
+/** Repeats the whole reason under the lock: a longer time limit or a permanent deployment wins cleanly. */
+export const expireDeployment = defineRule({
+  name: 'expireDeployment',
+  subject: {
+    ...part,
+    action: 'expireDeployment',
+    where: and(inArray(deployment.state, [...liveDeploymentStates]), isNotNull(deployment.expiresAt), overdue(deployment)) as SQL,
+    batch: batch(sql`${deployment.expiresAt}`),
+    guard: overdue,
+    set: () => ({ stateReason: sql`'its time limit has passed'` }),
+  },
+  releases: 'deployments',
+})
+
+/** The net under every teardown: an ended deployment without live work gets its operation again. */
+export const tearDownDeployment = defineRule({
+  name: 'tearDownDeployment',
+  subject: {
+    ...part,
+    action: 'tearDownDeployment',
+    where: sql`${inArray(deployment.state, ['EXPIRED', 'DELETING'])} and not exists (select 1 from ${operation} o
+      where o.subject_id = ${deployment.id} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN'))`,
+    batch: batch(sql`${deployment.stateChangedAt}`),
+  },
+})
+
+const claimed = {
+  table: operation,
+  machine: operationMachine,
+  where: eq(operation.id, textParam('operationId')),
+  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
+} as const
+const atGeneration = (found: typeof deployment) => sql`${found.generation} = ${intParam('generation')}`
+const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
+const ofSubject = { ...part, where: byId, guard: atGeneration } as const
+
+/** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
+export const rollOutDeployment = defineRule({
+  name: 'rollOutDeployment',
+  subject: { ...ofSubject, action: 'rollOutDeployment' },
+  also: { ...claimed, action: 'progressOperation', set: () => ({ outcome: textParam('outcome') }) },
+})
+
+export const markDeploymentHealthy = defineRule({
+  name: 'markDeploymentHealthy',
+  subject: {
+    ...ofSubject,
+    action: 'markDeploymentHealthy',
+    set: () => ({ url: textParam('url'), instanceId: textParam('instanceId') }),
+  },
+  also: { ...claimed, action: 'succeedOperation', set: ended },
+})
+
+export const markDeploymentFailed = defineRule({
+  name: 'markDeploymentFailed',
+  subject: {
+    ...ofSubject,
+    action: 'markDeploymentFailed',
+    set: () => ({ stateReason: textParam('outcome'), url: sql`null`, instanceId: sql`null` }),
+  },
+  also: { ...claimed, action: 'failOperation', set: ended },
+})
+
+export const markDeploymentStopped = defineRule({
+  name: 'markDeploymentStopped',
+  subject: {
+    ...ofSubject,
+    action: 'markDeploymentStopped',
+    set: () => ({ url: sql`null`, instanceId: sql`null` }),
+  },
+  also: { ...claimed, action: 'succeedOperation', set: ended },
+})
+
+export const markDeploymentDeleted = defineRule({
+  name: 'markDeploymentDeleted',
+  subject: {
+    ...ofSubject,
+    action: 'markDeploymentDeleted',
+    set: (found) => ({ stateReason: sql`${found.stateReason}`, url: sql`null`, instanceId: sql`null` }),
+  },
+  also: { ...claimed, action: 'succeedOperation', set: ended },
+})
+
+/** Taking back accepted work: the operation before it begins, and its subject with it. */
+export const cancelRollOut = defineRule({
+  name: 'cancelRollOut',
+  subject: {
+    ...ofSubject,
+    action: 'markDeploymentFailed',
+    set: () => ({ stateReason: sql`'the operation was cancelled'` }),
+  },
+  also: {
+    table: operation,
+    machine: operationMachine,
+    action: 'cancelOperation',
+    where: eq(operation.id, textParam('operationId')),
+    guard: (found) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')}`,
+    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
+  },
+  called: true,
+})

@@ -1,0 +1,249 @@
+// What callers may ask of deployments. Each function is one mutation: it checks the input, makes one transition, and
+// answers with a payload or a typed refusal. Effects are carried out by the dispatcher, never here.
+import { randomBytes } from 'node:crypto'
+import { and, desc, eq, ne } from 'drizzle-orm'
+import type { z } from 'zod'
+import type { Action } from '../auth.ts'
+import type { Context } from '../context.ts'
+import { deployment } from '../db/deployment.ts'
+import { DatabaseFault } from '../db/fault.ts'
+import { entityOfId, newId } from '../db/id.ts'
+import { operation } from '../db/operation.ts'
+import { planUsage } from '../db/team.ts'
+import { notFound, type Refusal, validationFailed } from '../refusals.ts'
+import { answer, type CallInput, causeOf, faulty, idempotencyOf, keyReused, type Payload, type Result, refuseFaults, versionConflict } from './call.ts'
+import * as why from './deployment-refusal.ts'
+import * as rules from './deployment-rule.ts'
+import { type EnvPatch, envValues, mergeCounts } from './env.ts'
+import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
+import { type Answer, answeredBefore, bring, type Call, type Operation, type Rule, startsFrom, transition } from './transition.ts'
+
+type Deployment = why.Deployment
+export interface DeploymentPayload extends Payload {
+  readonly deployment: Deployment
+  /** The accepted work; null where the action has no effect outside. */
+  readonly operation: Operation | null
+}
+export interface EnvMergePayload extends DeploymentPayload {
+  readonly keysSet: number
+  readonly keysDeleted: number
+}
+type ById = CallInput & { readonly id: string }
+
+export const redeployDeployment = (context: Context, input: ById & { image?: string | null }) =>
+  moveById(context, 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
+    values: ({ image }) => ({ image }),
+    image: ({ image }) => image,
+  })
+
+export const startDeployment = (context: Context, input: ById) =>
+  moveById(context, 'startDeployment', rules.startDeployment, nothingElse, input)
+
+export const stopDeployment = (context: Context, input: ById) =>
+  moveById(context, 'stopDeployment', rules.stopDeployment, nothingElse, input)
+
+export const deleteDeployment = (context: Context, input: ById) =>
+  moveById(context, 'deleteDeployment', rules.deleteDeployment, nothingElse, input)
+
+export const setDeploymentTtl = (context: Context, input: ById & { ttlHours: number }) =>
+  moveById(context, 'setDeploymentTtl', rules.setDeploymentTtl, ttlInput, input, {
+    values: ({ ttlHours }) => ({ ttlHours }),
+    guard: why.notExtendable,
+  })
+
+export const makeDeploymentPermanent = (context: Context, input: ById) =>
+  moveById(context, 'makeDeploymentPermanent', rules.makeDeploymentPermanent, nothingElse, input)
+
+export const mergeDeploymentEnv = (context: Context, input: ById): Promise<Result<EnvMergePayload>> =>
+  moveById<typeof envPatch, EnvMergePayload>(context, 'mergeDeploymentEnv', rules.mergeDeploymentEnv, envPatch, input, {
+    values: envValues,
+    guard: why.envRefusal,
+    payload: (payload, patch, before, result) => ({
+      ...payload,
+      ...((result as { keysSet: number; keysDeleted: number } | null) ?? mergeCounts(before?.env ?? {}, patch)),
+    }),
+  })
+
+interface Particulars<V, P> {
+  readonly values?: (value: V) => Call['values']
+  readonly image?: (value: V) => string | null
+  /** Explains a refusal when state and version were right. */
+  readonly guard?: (found: Deployment, value: V) => Refusal
+  readonly payload?: (payload: DeploymentPayload, value: V, before: Deployment | null, result: unknown) => P
+}
+
+/** Every mutation of one deployment by its id: the same steps in the same order. */
+function moveById<S extends z.ZodType, P extends DeploymentPayload = DeploymentPayload>(
+  context: Context,
+  action: Action & Parameters<typeof why.wrongState>[1],
+  rule: Rule<typeof deployment>,
+  schema: S,
+  input: ById,
+  particulars: Particulars<z.output<S>, P> = {},
+): Promise<Result<P>> {
+  return answer(context, 'deployment', action, async (): Promise<Result<P>> => {
+    const checked = check(schema, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    if (entityOfId(input.id) !== 'Deployment') return notFound('deployment', input.id)
+    const call: Call = {
+      ...causeOf(context),
+      values: { id: input.id, teamId: context.actor.teamId, ...particulars.values?.(checked.value) },
+      ...optionalCall(action, input, checked),
+    }
+    const unknownImage = await refuseImage(context, call, particulars.image?.(checked.value) ?? null)
+    if (unknownImage) return unknownImage
+    const found = await transition(context.db, rule, call)
+    const finish = particulars.payload ?? ((payload: DeploymentPayload) => payload as P)
+    switch (found.kind) {
+      case 'moved':
+        if (found.operation) context.nudge()
+        return finish({ deployment: found.row, operation: found.operation, replayed: false }, checked.value, found.before, null)
+      case 'replayed':
+        return finish(await replay(context, found), checked.value, null, found.result)
+      case 'key-reused':
+        return keyReused(action, found)
+      case 'missing':
+        return notFound('deployment', input.id)
+      case 'refused': {
+        const row = found.found
+        if (!startsFrom(rule).includes(row.state)) return why.wrongState(context.db, action, row)
+        const expected = checked.expectedVersion
+        if (expected !== null && row.version !== expected) return versionConflict('deployment', row, expected)
+        if (particulars.guard) return particulars.guard(row, checked.value)
+        throw new Error(`${action} of ${row.id} was refused for no reason that is known`)
+      }
+    }
+  })
+}
+
+const optionalCall = (
+  mutation: string,
+  input: CallInput,
+  { idempotencyKey, expectedVersion }: { idempotencyKey: string | null; expectedVersion: number | null },
+): Pick<Call, 'idempotency' | 'expectedVersion'> => {
+  const idempotency = idempotencyOf(mutation, input, idempotencyKey)
+  return { ...(idempotency ? { idempotency } : {}), ...(expectedVersion === null ? {} : { expectedVersion }) }
+}
+
+/** The answer that an earlier call under the same key was given, with the objects as they are now. */
+async function replay(context: Context, found: Extract<Answer<typeof deployment>, { kind: 'replayed' }>): Promise<DeploymentPayload> {
+  const mine = and(eq(deployment.id, found.subjectId), eq(deployment.teamId, context.actor.teamId))
+  const [row] = await context.db.select().from(deployment).where(mine)
+  if (!row) throw new Error(`the replayed deployment ${found.subjectId} is gone`)
+  const [work] = found.operationId
+    ? await context.db.select().from(operation).where(eq(operation.id, found.operationId))
+    : []
+  return { deployment: row, operation: work ?? null, replayed: true }
+}
+
+/** An image that the runtime cannot run is refused before anything is accepted, unless the call is a repeat of one that won. */
+async function refuseImage(context: Context, call: Call, image: string | null): Promise<Refusal | null> {
+  if (image === null) return null
+  const outcome = await context.images.resolveImage(image, AbortSignal.timeout(5_000))
+  // Any doubt is left to the roll-out, which asks again.
+  if (outcome.kind !== 'refused' || (await answeredBefore(context.db, call))) return null
+  return validationFailed([{ path: ['input', 'image'], message: `cannot be run: ${outcome.reason}` }])
+}
+
+export interface DeployInput extends CallInput {
+  readonly name: string
+  readonly environment?: string | null
+  readonly image: string
+  readonly env?: readonly { key: string; value: string }[] | null
+  readonly ttlHours?: number | null
+  readonly redeploy?: boolean | null
+}
+
+/** Makes a deployment; or, with `redeploy: true`, rolls out again the live one of that name. */
+export const deploy = (context: Context, input: DeployInput): Promise<Result<DeploymentPayload>> =>
+  answer(context, 'deployment', 'deploy', async (): Promise<Result<DeploymentPayload>> => {
+    const checked = check(deployInput, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    const { name, environment, image, ttlHours, env, redeploy } = checked.value
+    const id = newId('Deployment')
+    const patch: EnvPatch = { set: env, unset: [], expect: [] }
+    const call = {
+      ...causeOf(context),
+      id,
+      values: {
+        id,
+        teamId: context.actor.teamId,
+        name,
+        environment,
+        image,
+        ttlHours,
+        incarnation: randomBytes(12).toString('hex'),
+        ...envValues(patch),
+      },
+      ...optionalCall('deploy', input, checked),
+    }
+    const unknownImage = await refuseImage(context, call, image)
+    if (unknownImage) return unknownImage
+    const found = await (redeploy ? transition(context.db, rules.redeployByName, call) : bring(context.db, rules.deploy, call)).catch(
+      (error: unknown) => constrained(context, error, { name, environment, image }),
+    )
+    if ('refusal' in found) return found
+    switch (found.kind) {
+      case 'moved':
+        context.nudge()
+        return { deployment: found.row, operation: found.operation, replayed: false }
+      case 'replayed':
+        return replay(context, found)
+      case 'key-reused':
+        return keyReused('deploy', found)
+      case 'missing':
+        return newestEnded(context, { name, environment, image })
+      case 'refused': {
+        const row = found.found
+        if (!startsFrom(rules.redeployByName).includes(row.state)) return why.wrongState(context.db, 'redeployDeployment', row)
+        if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
+          return versionConflict('deployment', row, checked.expectedVersion)
+        }
+        return validationFailed([{ path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' }])
+      }
+    }
+  })
+
+type Wanted = { name: string; environment: string; image: string }
+
+/** A constraint decided a birth: the name is held, or the plan is full. */
+async function constrained(context: Context, error: unknown, wanted: Wanted): Promise<Refusal> {
+  const { db, actor } = context
+  if (!(error instanceof DatabaseFault)) throw error
+  if (error.constraint === 'deployment_name') {
+    const holder = await why.liveNamed(db, actor.teamId, wanted.environment, wanted.name)
+    // Gone again between the two statements: the caller may simply ask again.
+    if (!holder) throw new DatabaseFault('busy', 'the name was held a moment ago')
+    return why.nameTaken(holder, wanted.image)
+  }
+  if (error.constraint === 'plan_cap') {
+    const [usage] = await db
+      .select()
+      .from(planUsage)
+      .where(and(eq(planUsage.teamId, actor.teamId), eq(planUsage.kind, 'deployments')))
+    return why.quotaExceeded('deployments', usage?.cap ?? 0, usage?.used ?? 0)
+  }
+  throw error
+}
+
+/** Nothing live has the name: is the newest on its way out, or was there never one? */
+async function newestEnded(context: Context, wanted: Wanted): Promise<Refusal> {
+  const { db, actor } = context
+  const [newest] = await db
+    .select()
+    .from(deployment)
+    .where(
+      and(
+        eq(deployment.teamId, actor.teamId),
+        eq(deployment.environment, wanted.environment),
+        eq(deployment.name, wanted.name),
+        ne(deployment.state, 'DELETED'),
+      ),
+    )
+    .orderBy(desc(deployment.createdAt), desc(deployment.id))
+    .limit(1)
+  if (!newest) return why.nothingToRedeploy(wanted)
+  // A new one was made between the two statements: the caller may simply ask again.
+  if (startsFrom(rules.redeployByName).includes(newest.state)) throw new DatabaseFault('busy', 'the name changed hands a moment ago')
+  return why.wrongState(db, 'redeployDeployment', newest)
+}

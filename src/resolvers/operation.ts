@@ -1,0 +1,143 @@
+// Operations as callers and the dispatcher see them: retry and cancel for callers; claims, heartbeats and look-ups for
+// the dispatcher, which has no SQL of its own.
+import { and, eq, inArray, sql } from 'drizzle-orm'
+import type { Context } from '../context.ts'
+import { deployment } from '../db/deployment.ts'
+import { entityOfId } from '../db/id.ts'
+import { operation } from '../db/operation.ts'
+import { operationMachine } from '../lifecycle/operation.ts'
+import { callInstead, lookAt, notFound, type Refusal } from '../refusals.ts'
+import { answer, type CallInput, causeOf, faulty, idempotencyOf, illegalState, keyReused, type Payload, type Result, refuseFaults, versionConflict } from './call.ts'
+import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
+import { check, nothingElse } from './input.ts'
+import { type Answer, answeredBefore, type Call, type Database, type Operation, transition } from './transition.ts'
+
+export interface OperationPayload extends Payload {
+  readonly operation: Operation
+}
+type ById = CallInput & { readonly id: string }
+
+/** Repeats a failed roll-out as a new operation of a new generation. */
+export const retryOperation = (context: Context, input: ById) => onOperation(context, 'retryOperation', input)
+
+/** Takes back a roll-out that has not begun; its deployment becomes FAILED in the same statement. Teardowns are never cancelled. */
+export const cancelOperation = (context: Context, input: ById) => onOperation(context, 'cancelOperation', input)
+
+function onOperation(context: Context, action: 'retryOperation' | 'cancelOperation', input: ById): Promise<Result<OperationPayload>> {
+  return answer(context, 'operation', action, async (): Promise<Result<OperationPayload>> => {
+    const checked = check(nothingElse, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
+    if (!work) return notFound('operation', input.id)
+    const idempotency = idempotencyOf(action, input, checked.idempotencyKey)
+    const call: Call = {
+      ...causeOf(context),
+      operationId: work.id,
+      values: { id: work.subjectId, teamId: work.teamId, generation: work.generation, outcome: 'cancelled' },
+      ...(idempotency ? { idempotency } : {}),
+      ...(action === 'retryOperation' ? { retryOf: work.id } : {}),
+    }
+    const stale = checked.expectedVersion !== null && checked.expectedVersion !== work.version
+    const possible = action === 'retryOperation' ? work.state === 'FAILED' : work.state === 'PENDING'
+    if (!possible || stale) {
+      const before = await repeat(context, call, action)
+      if (before) return before
+      return possible ? versionConflict('operation', work, checked.expectedVersion) : notNow(action, work)
+    }
+    const found: Answer<typeof deployment, typeof operation> =
+      action === 'retryOperation' ? await transition(context.db, retryRollOut, call) : await transition(context.db, cancelRollOut, call)
+    switch (found.kind) {
+      case 'moved':
+        if (found.operation) context.nudge()
+        return { operation: found.operation ?? (found.also as Operation), replayed: false }
+      case 'replayed':
+        return replay(context, found.operationId ?? work.id)
+      case 'key-reused':
+        return keyReused(action, found)
+      case 'missing':
+        return notFound('operation', input.id)
+      case 'refused':
+        return notNow(action, (await find(context, work.id)) ?? work)
+    }
+  })
+}
+
+async function find(context: Context, id: string): Promise<Operation | null> {
+  const [row] = await context.db
+    .select()
+    .from(operation)
+    .where(and(eq(operation.id, id), eq(operation.teamId, context.actor.teamId)))
+  return row ?? null
+}
+
+async function repeat(context: Context, call: Call, action: string): Promise<Result<OperationPayload> | null> {
+  const before = await answeredBefore(context.db, call)
+  if (!before) return null
+  return before.kind === 'key-reused' ? keyReused(action, before) : replay(context, before.operationId ?? String(call.operationId))
+}
+
+async function replay(context: Context, id: string): Promise<OperationPayload> {
+  const row = await find(context, id)
+  if (!row) throw new Error(`the replayed operation ${id} is gone`)
+  return { operation: row, replayed: true }
+}
+
+function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): Refusal {
+  const passing = operationMachine.states[work.state].kind === 'passing'
+  const because =
+    action === 'retryOperation'
+      ? 'only a FAILED roll-out whose deployment is still FAILED at the same generation can be repeated'
+      : 'only a PENDING roll-out can be cancelled; a teardown never'
+  return illegalState(
+    'IllegalState',
+    `${action} is not possible: the operation ${work.kind} has been ${work.state} since ${work.stateChangedAt.toISOString()}, and ${because}.`,
+    { operation: work, action },
+    [
+      lookAt('operation', { id: work.id }, 'See what became of it.'),
+      ...(work.subjectType === 'Deployment' && work.kind === 'deployment.roll_out' && work.state === 'RUNNING'
+        ? [callInstead('stopDeployment', { id: work.subjectId }, 'Stop the deployment: that supersedes the roll-out.')]
+        : []),
+    ],
+    passing && action === 'retryOperation',
+  )
+}
+
+/** Kinds of the given that have work due now, so that an idle poll is one cheap statement. */
+export async function kindsDue(db: Database, kinds: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectDistinct({ kind: operation.kind })
+    .from(operation)
+    .where(and(inArray(operation.kind, [...kinds]), inArray(operation.state, ['PENDING', 'RUNNING', 'UNKNOWN']), sql`${operation.dueAt} <= now()`))
+  return rows.map((row) => row.kind)
+}
+
+export interface Held {
+  readonly id: string
+  readonly claimToken: string
+}
+export interface Renewed {
+  readonly id: string
+  /** Null when the subject is gone. */
+  readonly subjectGeneration: number | null
+}
+
+/** Renews the leases that are still ours; what is missing in the answer was lost. No state changes, so no event. */
+export async function renewLeases(db: Database, held: readonly Held[], leaseMs: number): Promise<Renewed[]> {
+  if (held.length === 0) return []
+  const rows = await db.execute<{ id: string; generation: number | null }>(sql`/* renewLeases */ with held as (
+      select * from jsonb_to_recordset(${JSON.stringify(held)}::text::jsonb) as h(id text, "claimToken" text)),
+    locked as (select o.id from operation o join held h on h.id = o.id where o.state = 'RUNNING' and o.claim_token = h."claimToken"
+      order by o.id for no key update of o)
+    update operation o set due_at = clock_timestamp() + ${leaseMs}::int * interval '1 millisecond' from locked where o.id = locked.id
+    returning o.id, (select d.generation from deployment d where d.id = o.subject_id) as generation`)
+  return rows.map((row) => ({ id: row.id, subjectGeneration: row.generation }))
+}
+
+/** The subject of a roll-out, stop or teardown, as it is now. */
+export async function subjectDeployment(db: Database, work: Operation) {
+  const [row] = await db
+    .select()
+    .from(deployment)
+    .where(and(eq(deployment.id, work.subjectId), eq(deployment.teamId, work.teamId)))
+  return row ?? null
+}

@@ -1,0 +1,229 @@
+// The one statement in which a decision is made and stored: lock the rows, decide from what the lock shows, and let every
+// write select FROM that decision (a CTE that matches nothing does not undo its siblings). Built once per rule and named,
+// so that the server plans it once. Locks are taken in this order: subject, operation, counters.
+import { getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { alias, getTableConfig, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { quoted } from '../db/columns.ts'
+import { event } from '../db/event.ts'
+import { idempotencyKey } from '../db/idempotency-key.ts'
+import { operation } from '../db/operation.ts'
+import type { LifecycleTable } from '../db/tables.ts'
+import { planUsage } from '../db/team.ts'
+import type { Move } from '../lifecycle/machine.ts'
+import type { Birth, Part, Rule } from './transition.ts'
+
+/** A value that is given at each call. */
+const param = (name: string) => sql.placeholder(name)
+export const textParam = (name: string): SQL<string> => sql`${param(name)}::text`
+export const intParam = (name: string): SQL<number> => sql`${param(name)}::text::int`
+export const jsonParam = (name: string): SQL => sql`${param(name)}::text::jsonb`
+/** A list of texts that hold no comma: ids, kinds, state names. */
+export const listParam = (name: string): SQL<string[]> => sql`string_to_array(${param(name)}::text, ',')`
+
+const ident = (name: string) => sql.identifier(name)
+const nameOf = (table: PgTable) => getTableConfig(table).name
+const comma = sql.raw(', ')
+/** A declared name as an SQL literal. */
+const literal = (name: string) => sql.raw(quoted([name]))
+
+function list(table: PgTable, source?: string): SQL {
+  const columns = getTableConfig(table).columns.map((column) => column.name)
+  return sql.join(
+    columns.map((name) => (source ? sql`${ident(source)}.${ident(name)}` : ident(name))),
+    comma,
+  )
+}
+
+/** `insert into table (…) select … from source`, by column key. */
+function insertFrom(table: PgTable, values: Readonly<Record<string, SQL>>, source: SQL): SQL {
+  const columns = getTableColumns(table)
+  const names = Object.keys(values).map((key) => ident(columns[key]?.name ?? unknownColumn(table, key)))
+  return sql`insert into ${table} (${sql.join(names, comma)}) select ${sql.join(Object.values(values), comma)} from ${source}`
+}
+
+/** The columns of a row that a CTE of that name yields, as the table's own. */
+const rowAs = (table: LifecycleTable, cte: string) => alias(table, cte) as unknown as LifecycleTable
+
+function unknownColumn(table: PgTable, key: string): never {
+  throw new Error(`${nameOf(table)} has no column ${key}`)
+}
+
+export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action: string }): Move {
+  const move = part.machine.moves[part.action]
+  if (!move) throw new Error(`${part.machine.entity} declares no move ${part.action}`)
+  return move
+}
+
+/** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso }`, each null when absent. */
+export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
+  const { subject, also } = rule
+  const effect = moveOf(subject).effect
+  const sources = also ? sql`found, found_also` : sql`found`
+  const conditions = [decides(subject, 'found'), ...(also ? [decides(also, 'found_also')] : [])]
+  if (rule.called) {
+    conditions.push(notYetAnswered)
+    conditions.push(sql`(${intParam('expectedVersion')} is null or found.version = ${intParam('expectedVersion')})`)
+  }
+  const foundRow = rowAs(subject.table, 'found')
+  const ctes: [string, SQL][] = [['found', sql`/* ${sql.raw(rule.name)} */ ${lock(subject)}`]]
+  // The EXISTS is what makes the second lock wait for the first: the order of locks is the same everywhere.
+  if (also) ctes.push(['found_also', lock(also, sql`exists (select from found)`)])
+  ctes.push(['go', sql`select found.id as subject_id from ${sources} where ${sql.join(conditions, sql` and `)}`])
+  ctes.push(['moved', update(subject, 'found', sources)])
+  if (also) ctes.push(['moved_also', update(also, 'found_also', sources)])
+  if (effect) ctes.push(['queued', queue(subject.machine.entity, effect)])
+  const records = [record(subject, 'moved', 'found', effect !== undefined, rule.data?.(foundRow))]
+  if (also) records.push(record(also, 'moved_also', 'found_also', false))
+  if (effect) records.push(recordQueued)
+  ctes.push(['recorded', recordAll(records)])
+  if (rule.releases) ctes.push(...release(rule.releases))
+  if (rule.called) ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
+  const joins = [sql`found left join moved on moved.id = found.id`]
+  if (effect) joins.push(sql`left join queued on queued.subject_id = found.id`)
+  if (also) joins.push(sql`left join found_also on true left join moved_also on true`)
+  return db
+    .with(...ctes.map(([name, body]) => db.$with(name, {}).as(body)))
+    .select({
+      found: getTableColumns(foundRow),
+      moved: getTableColumns(alias(subject.table, 'moved')),
+      ...(effect ? { operation: getTableColumns(alias(operation, 'queued')) } : {}),
+      ...(also ? { foundAlso: getTableColumns(alias(also.table, 'found_also')) } : {}),
+      ...(also ? { movedAlso: getTableColumns(alias(also.table, 'moved_also')) } : {}),
+    } as never)
+    .from(sql.join(joins, sql` `))
+    .prepare(rule.name)
+}
+
+/** Prepares a birth's statement. Its rows are `{ moved, operation }`; none when the key was used before. */
+export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
+  const move = moveOf(birth)
+  const part: Part<LifecycleTable> = { ...birth, where: sql`true` }
+  const values = { state: literal(move.to), stateChangedAt: sql`clock_timestamp()`, ...birth.values }
+  const ctes: [string, SQL][] = [
+    ['go', sql`/* ${sql.raw(birth.name)} */ select 1 where ${notYetAnswered}`],
+    ['moved', sql`${insertFrom(birth.table, values as Record<string, SQL>, sql`go`)} returning ${list(birth.table)}`],
+  ]
+  if (move.effect) ctes.push(['queued', queue(birth.machine.entity, move.effect)])
+  const records = [record(part, 'moved', null, move.effect !== undefined, birth.data)]
+  if (move.effect) records.push(recordQueued)
+  ctes.push(['recorded', recordAll(records)])
+  if (birth.takes) ctes.push(['taken', take(birth.takes)])
+  if (birth.caps) ctes.push(['caps', cap(birth.caps)])
+  ctes.push(['remembered', remember(sql`moved m`, move.effect !== undefined, birth.result)])
+  return db
+    .with(...ctes.map(([name, body]) => db.$with(name, {}).as(body)))
+    .select({
+      moved: getTableColumns(alias(birth.table, 'moved')),
+      ...(move.effect ? { operation: getTableColumns(alias(operation, 'queued')) } : {}),
+    } as never)
+    .from(move.effect ? sql`moved left join queued on true` : sql`moved`)
+    .prepare(birth.name)
+}
+
+const notYetAnswered = sql`not exists (select 1 from ${idempotencyKey} k where k.actor_id = ${textParam('actorId')}
+  and k.mutation = ${textParam('mutation')} and k.key = ${textParam('key')})`
+
+/** FOR NO KEY UPDATE: inserts that reference the row are not blocked. */
+function lock(part: Part<LifecycleTable>, after?: SQL): SQL {
+  const rows = sql`select ${list(part.table)} from ${part.table} where ${part.where}${after ? sql` and ${after}` : sql``}`
+  if (!part.batch) return sql`${rows} for no key update`
+  return sql`${rows} order by ${part.batch.orderBy} limit ${part.batch.limit} for no key update skip locked`
+}
+
+function decides(part: Part<LifecycleTable>, source: string): SQL {
+  const { from } = moveOf(part)
+  if (from === 'birth') throw new Error(`${part.action} is a birth`)
+  const state = sql`${ident(source)}.state in (${sql.raw(quoted(from))})`
+  return part.guard ? sql`${state} and ${part.guard(rowAs(part.table, source))}` : state
+}
+
+function update(part: Part<LifecycleTable>, source: string, sources: SQL): SQL {
+  const move = moveOf(part)
+  const columns: Record<string, PgColumn> = getTableColumns(part.table)
+  const found = ident(source)
+  const assignments = new Map<string, SQL>([['version', sql`${found}.version + 1`]])
+  if (move.newGeneration) assignments.set('generation', sql`${found}.generation + 1`)
+  if (move.to !== 'same') {
+    assignments.set('state', literal(move.to))
+    assignments.set('state_changed_at', sql`clock_timestamp()`)
+    assignments.set('state_reason', sql`null`)
+  }
+  for (const [key, value] of Object.entries(part.set?.(rowAs(part.table, source)) ?? {})) {
+    assignments.set(columns[key]?.name ?? unknownColumn(part.table, key), value as SQL)
+  }
+  const set = [...assignments].map(([name, value]) => sql`${ident(name)} = ${value}`)
+  return sql`update ${part.table} t set ${sql.join(set, comma)} from go, ${sources}
+    where t.id = ${found}.id and go.subject_id = found.id returning ${list(part.table, 't')}`
+}
+
+/** The operation is the queue entry. Ids are made by the caller, so that an unknown outcome can be looked up. */
+function queue(entity: string, effect: string): SQL {
+  const values = {
+    id: sql`(${listParam('operationIds')})[(row_number() over ())::int]`,
+    state: literal('PENDING'),
+    stateChangedAt: sql`clock_timestamp()`,
+    generation: sql`moved.generation`,
+    teamId: sql`moved.team_id`,
+    kind: literal(effect),
+    subjectType: literal(entity),
+    subjectId: sql`moved.id`,
+    dueAt: sql`clock_timestamp()`,
+    retryOf: textParam('retryOf'),
+    actor: sql`jsonb_build_object('kind', ${textParam('actorKind')}, 'id', ${textParam('actorId')})`,
+    requestId: textParam('requestId'),
+  }
+  return sql`${insertFrom(operation, values, sql`moved`)} returning ${list(operation)}`
+}
+
+const recordAll = (records: SQL[]): SQL => sql`insert into ${event} (occurred_at, team_id, subject_type, subject_id, kind, from_state,
+  to_state, generation, version, operation_id, data, actor_kind, actor_id, request_id, transition_id)
+  select clock_timestamp(), e.*, ${textParam('actorKind')}, ${textParam('actorId')}, ${textParam('requestId')}, ${textParam('transitionId')}
+  from (${sql.join(records, sql` union all `)}) e`
+
+function record(part: Part<LifecycleTable>, moved: string, found: string | null, queued: boolean, data?: SQL): SQL {
+  const { entity, table } = part.machine
+  const m = ident(moved)
+  const team = table === 'team' ? sql`${m}.id` : sql`${m}.team_id`
+  const operationId =
+    table === 'operation' ? sql`${m}.id` : queued ? sql`(select q.id from queued q where q.subject_id = ${m}.id)` : textParam('operationId')
+  return sql`select ${team}, ${literal(entity)}, ${m}.id, ${literal(part.action)},
+    ${found ? sql`${ident(found)}.state` : sql`null::text`}, ${m}.state, ${m}.generation, ${m}.version, ${operationId}, ${data ?? sql`null::jsonb`}
+    from ${m}${found ? sql` join ${ident(found)} on ${ident(found)}.id = ${m}.id` : sql``}`
+}
+
+const recordQueued = sql`select q.team_id, 'Operation', q.id, 'queueOperation', null::text, q.state, q.generation, q.version, q.id, null::jsonb from queued q`
+
+function remember(source: SQL, queued: boolean, result?: SQL): SQL {
+  const values = {
+    actorId: textParam('actorId'),
+    mutation: textParam('mutation'),
+    key: textParam('key'),
+    inputHash: textParam('inputHash'),
+    subjectId: sql`m.id`,
+    operationId: queued ? sql`(select q.id from queued q)` : sql`null`,
+    result: result ?? sql`null::jsonb`,
+    createdAt: sql`now()`,
+  }
+  return insertFrom(idempotencyKey, values, sql`${source} where ${textParam('key')} is not null`)
+}
+
+/** Counters are last in the order of locks, and locked in the order of their ids. */
+function release(kind: string): [string, SQL][] {
+  const ours = sql`u.kind = ${literal(kind)}`
+  return [
+    ['given', sql`select team_id, count(*)::int as n from moved group by team_id`],
+    ['counters', sql`select u.team_id from ${planUsage} u where ${ours} and u.team_id in (select team_id from given) order by u.team_id for no key update`],
+    ['released', sql`update ${planUsage} u set used = u.used - given.n from given join counters using (team_id) where ${ours} and u.team_id = given.team_id`],
+  ]
+}
+
+const take = (kind: string): SQL => sql`update ${planUsage} u
+  set used = case when u.used < u.cap then u.used + 1 else pawl_refuse('plan_cap', 'the plan has no room') end
+  from moved where u.team_id = moved.team_id and u.kind = ${literal(kind)}`
+
+const cap = (caps: Readonly<Record<string, SQL>>): SQL => sql`insert into ${planUsage} (team_id, kind, cap)
+  select moved.id, c.kind, c.cap from moved, (values ${sql.join(
+    Object.entries(caps).map(([kind, value]) => sql`(${literal(kind)}, ${value})`),
+    comma,
+  )}) as c(kind, cap)`

@@ -1,0 +1,298 @@
+// The only writer of state. A rule says which declared move is made, on which rows, for which extra reasons; transition()
+// makes it in one statement and one round trip, and answers with what became of it: moved, refused, missing.
+// Nothing else in Pawl changes a state column, and the database refuses whoever tries.
+import { and, desc, eq, type SQL } from 'drizzle-orm'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { event } from '../db/event.ts'
+import { DatabaseFault } from '../db/fault.ts'
+import { newId } from '../db/id.ts'
+import { idempotencyKey } from '../db/idempotency-key.ts'
+import { operation } from '../db/operation.ts'
+import type { LifecycleTable } from '../db/tables.ts'
+import type { UsageKind } from '../db/team.ts'
+import type { Machine } from '../lifecycle/machine.ts'
+import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
+
+export type Database = PostgresJsDatabase
+export type Row<T extends LifecycleTable> = T['$inferSelect']
+export type Operation = typeof operation.$inferSelect
+type Values<T extends LifecycleTable> = Partial<Record<keyof Row<T> & string, SQL>>
+
+/** The rows that a rule moves: one, or a batch of them. */
+export interface Part<T extends LifecycleTable> {
+  readonly table: T
+  readonly machine: Machine
+  readonly action: string
+  /** Which rows: a condition on the table's own columns. */
+  readonly where: SQL
+  /** For loops: at most so many, in that order, leaving alone what others hold. */
+  readonly batch?: { readonly orderBy: SQL; readonly limit: SQL }
+  /** Extra reasons beside the state, repeated in full under the lock. */
+  readonly guard?: (found: T) => SQL
+  /** New values; state, version and generation follow from the move. */
+  readonly set?: (found: T) => Values<T>
+}
+
+export interface Rule<T extends LifecycleTable = LifecycleTable, U extends LifecycleTable = LifecycleTable> {
+  /** Unique: the statement's name in the database and in logs. */
+  readonly name: string
+  readonly subject: Part<T>
+  /** A second row that moves together with the first: both or none. Locked after it. */
+  readonly also?: Part<U>
+  /** Gives back what the subject took of the plan. */
+  readonly releases?: UsageKind
+  /** Facts for the event, safe to show: counts and names, never values. */
+  readonly data?: (found: T) => SQL
+  /** What a repeat under the same key must be told beyond subject and operation. */
+  readonly result?: (found: T) => SQL
+  /** Callers may pass an idempotency key and an expected version; loops and runners have neither. */
+  readonly called?: true
+}
+
+/** Makes a row. Nothing is there to lock: what must be free or have room is a constraint that aborts the statement. */
+export interface Birth<T extends LifecycleTable = LifecycleTable> {
+  readonly name: string
+  readonly table: T
+  readonly machine: Machine
+  readonly action: string
+  readonly values: Values<T>
+  /** Takes one of the plan; without room the statement aborts by the constraint `plan_cap`. */
+  readonly takes?: UsageKind
+  /** For a team: what its plan lets it have. */
+  readonly caps?: Readonly<Record<UsageKind, SQL>>
+  readonly data?: SQL
+  readonly result?: SQL
+}
+
+/** Who asks, under which request; every event and operation says so. */
+export interface Cause {
+  readonly actor: { readonly kind: string; readonly id: string }
+  readonly requestId: string
+}
+
+/** A caller's right to ask again: unique per actor and mutation. */
+export interface Idempotency {
+  readonly mutation: string
+  readonly key: string
+  /** SHA-256 of the input without the key, in hex. */
+  readonly inputHash: string
+}
+
+export interface Call extends Cause {
+  /** The rule's own parameters, as text; null where absent. */
+  readonly values?: Readonly<Record<string, string | number | null>>
+  readonly idempotency?: Idempotency
+  readonly expectedVersion?: number
+  /** The operation that this call works on or repeats, for the record. */
+  readonly operationId?: string
+  readonly retryOf?: string
+}
+
+export interface Moved<T extends LifecycleTable, U extends LifecycleTable = LifecycleTable> {
+  readonly kind: 'moved'
+  /** The row as it was under the lock. */
+  readonly before: Row<T> | null
+  readonly row: Row<T>
+  readonly also: Row<U> | null
+  readonly operation: Operation | null
+}
+/** The state, the version or an extra reason was against it: the row as it really is. Nothing was changed. */
+export interface Refused<T extends LifecycleTable, U extends LifecycleTable = LifecycleTable> {
+  readonly kind: 'refused'
+  readonly found: Row<T>
+  readonly also: Row<U> | null
+}
+/** There is no such row, or not in this team. */
+export interface Missing {
+  readonly kind: 'missing'
+}
+/** The same call won before: this is what it was told. */
+export interface Replayed {
+  readonly kind: 'replayed'
+  readonly subjectId: string
+  readonly operationId: string | null
+  readonly result: Record<string, unknown> | null
+}
+/** The key was used for another input. */
+export interface KeyReused {
+  readonly kind: 'key-reused'
+  readonly firstUsedAt: Date
+}
+export type Answer<T extends LifecycleTable, U extends LifecycleTable = LifecycleTable> =
+  | Moved<T, U>
+  | Refused<T, U>
+  | Missing
+  | Replayed
+  | KeyReused
+
+/** Declares a rule; the types of its rows are kept. */
+export const defineRule = <T extends LifecycleTable, U extends LifecycleTable = LifecycleTable>(rule: Rule<T, U>) => rule
+export const defineBirth = <T extends LifecycleTable>(birth: Birth<T>) => birth
+
+interface Statement {
+  execute(values: Record<string, unknown>): Promise<unknown>
+}
+/** Statements are built once per database handle. */
+const prepared = new WeakMap<Database, Map<string, Statement>>()
+
+function statementOf(db: Database, name: string, prepare: () => Statement): Statement {
+  let byName = prepared.get(db)
+  if (!byName) {
+    byName = new Map()
+    prepared.set(db, byName)
+  }
+  const known = byName.get(name)
+  if (known) return known
+  const statement = prepare()
+  byName.set(name, statement)
+  return statement
+}
+
+interface FoundRow {
+  found: unknown
+  moved: unknown
+  operation?: unknown
+  foundAlso?: unknown
+  movedAlso?: unknown
+}
+
+/**
+ * Makes one move of one row (and of the row that goes with it), or says why not. One statement on the way that wins;
+ * a loser with a key takes one more, to see whether it is a repeat of a call that won.
+ * Throws `DatabaseFault` when the database could not decide, or when what was decided cannot be found out.
+ */
+export async function transition<T extends LifecycleTable, U extends LifecycleTable>(
+  db: Database,
+  rule: Rule<T, U>,
+  call: Call,
+): Promise<Answer<T, U>> {
+  const statement = statementOf(db, rule.name, () => prepareRule(db, rule as unknown as Rule))
+  const values = parameters(call, 1)
+  return decide(db, call, values, String(call.values?.id ?? ''), rule.subject.table, async () => {
+    const [row] = (await statement.execute(values)) as FoundRow[]
+    if (!row) return { kind: 'missing' }
+    if (!row.moved) return { kind: 'refused', found: row.found as Row<T>, also: (row.foundAlso ?? null) as Row<U> | null }
+    return moved<T, U>(row)
+  })
+}
+
+/** Makes a row, or says which call made it before. Constraints come out as `DatabaseFault` of kind `constraint`. */
+export async function bring<T extends LifecycleTable>(db: Database, birth: Birth<T>, call: Call & { id: string }): Promise<Answer<T>> {
+  const statement = statementOf(db, birth.name, () => prepareBirth(db, birth as unknown as Birth))
+  const values = parameters({ ...call, values: { ...call.values, id: call.id } }, 1)
+  return decide(db, call, values, call.id, birth.table, async () => {
+    const [row] = (await statement.execute(values)) as FoundRow[]
+    return row ? moved<T, LifecycleTable>(row) : { kind: 'missing' }
+  })
+}
+
+/** For loops: makes the move on each row of the batch that it holds for, each on its own; returns those that moved. */
+export async function transitionEach<T extends LifecycleTable>(
+  db: Database,
+  rule: Rule<T>,
+  call: Call,
+  limit: number,
+): Promise<Moved<T>[]> {
+  const statement = statementOf(db, rule.name, () => prepareRule(db, rule as unknown as Rule))
+  const rows = (await statement.execute({ ...parameters(call, limit), limit })) as FoundRow[]
+  return rows.filter((row) => row.moved).map((row) => moved<T, LifecycleTable>(row))
+}
+
+const moved = <T extends LifecycleTable, U extends LifecycleTable>(row: FoundRow): Moved<T, U> => ({
+  kind: 'moved',
+  before: (row.found ?? null) as Row<T> | null,
+  row: row.moved as Row<T>,
+  also: (row.movedAlso ?? null) as Row<U> | null,
+  operation: (row.operation ?? null) as Operation | null,
+})
+
+function parameters(call: Call, operations: number): Record<string, unknown> {
+  return {
+    ...call.values,
+    actorKind: call.actor.kind,
+    actorId: call.actor.id,
+    requestId: call.requestId,
+    transitionId: crypto.randomUUID(),
+    operationIds: Array.from({ length: operations }, () => newId('Operation')).join(','),
+    operationId: call.operationId ?? null,
+    retryOf: call.retryOf ?? null,
+    mutation: call.idempotency?.mutation ?? null,
+    key: call.idempotency?.key ?? null,
+    inputHash: call.idempotency?.inputHash ?? null,
+    expectedVersion: call.expectedVersion ?? null,
+  }
+}
+
+/** Runs a decision; whatever is not a plain win is checked against what the key may have won before. */
+async function decide<T extends LifecycleTable, U extends LifecycleTable>(
+  db: Database,
+  call: Call,
+  values: Record<string, unknown>,
+  subjectId: string,
+  table: T,
+  run: () => Promise<Answer<T, U>>,
+): Promise<Answer<T, U>> {
+  try {
+    const answer = await run()
+    if (answer.kind === 'moved') return answer
+    return (await answeredBefore(db, call)) ?? answer
+  } catch (error) {
+    if (!(error instanceof DatabaseFault)) throw error
+    if (error.kind === 'constraint') {
+      const before = await answeredBefore(db, call)
+      if (before) return before
+    }
+    if (error.kind === 'unknown-outcome') {
+      const happened = await lookUp<T, U>(db, subjectId, String(values.transitionId), table)
+      if (happened) return happened
+    }
+    throw error
+  }
+}
+
+/** What a call that won under this key was told; null when none did. A fresh statement: it sees what a waiter could not. */
+export async function answeredBefore(db: Database, call: Pick<Call, 'actor' | 'idempotency'>): Promise<Replayed | KeyReused | null> {
+  const { idempotency, actor } = call
+  if (!idempotency) return null
+  const [stored] = await db
+    .select()
+    .from(idempotencyKey)
+    .where(
+      and(
+        eq(idempotencyKey.actorId, actor.id),
+        eq(idempotencyKey.mutation, idempotency.mutation),
+        eq(idempotencyKey.key, idempotency.key),
+      ),
+    )
+  if (!stored) return null
+  if (stored.inputHash !== idempotency.inputHash) return { kind: 'key-reused', firstUsedAt: stored.createdAt }
+  return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }
+}
+
+/** After a lost connection: did the statement commit? Its event says so, under the id that was made for it here. */
+async function lookUp<T extends LifecycleTable, U extends LifecycleTable>(
+  db: Database,
+  subjectId: string,
+  transitionId: string,
+  table: T,
+): Promise<Moved<T, U> | null> {
+  // Waits for the lost statement to end, should the server still be at it.
+  await db.select({ id: table.id }).from(table as never).where(eq(table.id, subjectId)).for('no key update')
+  const [trace] = await db
+    .select()
+    .from(event)
+    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, transitionId)))
+    .orderBy(desc(event.id))
+    .limit(1)
+  if (!trace) return null
+  const [row] = (await db.select().from(table as never).where(eq(table.id, subjectId))) as Row<T>[]
+  if (!row) return null
+  const [work] = trace.operationId ? await db.select().from(operation).where(eq(operation.id, trace.operationId)) : []
+  return { kind: 'moved', before: null, row, also: null, operation: work ?? null }
+}
+
+/** The states that a rule may start from, for explaining a refusal. */
+export const startsFrom = (rule: { subject: { machine: Machine; action: string } }): readonly string[] => {
+  const { from } = moveOf(rule.subject)
+  return from === 'birth' ? [] : from
+}
