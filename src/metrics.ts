@@ -1,0 +1,253 @@
+// Every metric, under the names that API.md promises. Label sets are closed: entities, actions, states, effects
+// and refusals come from their declarations, the rest from the lists below. A value that is in none is counted
+// as `other`, and throws where `strict` is set, so that a test finds it. Gauges ask when they are scraped.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Outcome } from './drivers/outcome.ts'
+import { machineOf, machines } from './lifecycle/machines.ts'
+import { labelOf, refusalNames } from './refusals.ts'
+
+export const LOOPS = ['dispatch', 'expire', 'teardown', 'reconcile-instances', 'sweep', 'trim', 'sequence'] as const
+export type Loop = (typeof LOOPS)[number]
+
+/** How a pass ended: whole, cut off by its deadline with work left, or by an error. */
+export const LOOP_OUTCOMES = ['done', 'cut_off', 'failed'] as const
+/** What became of one item of a pass. */
+export const ITEM_OUTCOMES = ['moved', 'unchanged', 'skipped', 'deferred', 'failed'] as const
+/** What a driver answered, or what befell the call. */
+export const EFFECT_OUTCOMES = [
+  'done',
+  'working',
+  'refused',
+  'stale',
+  'unreachable',
+  'unknown',
+  'superseded',
+  'fault',
+] as const satisfies readonly (Outcome<never>['kind'] | 'superseded' | 'fault')[]
+export const GRAPHQL_OUTCOMES = [
+  'ok',
+  'refused',
+  'invalid',
+  'unauthenticated',
+  'limited',
+  'unavailable',
+  'fault',
+] as const
+export const POOL_STATES = ['idle', 'busy', 'waiting', 'retired'] as const
+
+export type LoopOutcome = (typeof LOOP_OUTCOMES)[number]
+export type ItemOutcome = (typeof ITEM_OUTCOMES)[number]
+export type EffectOutcome = (typeof EFFECT_OUTCOMES)[number]
+export type GraphqlOutcome = (typeof GRAPHQL_OUTCOMES)[number]
+export type PoolState = (typeof POOL_STATES)[number]
+
+/** What the gauges show; each is asked at every scrape, and shows nothing while its source fails. */
+export interface GaugeSources {
+  operations?: () => Promise<readonly { kind: string; state: string; count: number }[]>
+  oldestRows?: () => Promise<readonly { entity: string; state: string; ageMs: number }[]>
+  dbPool?: () => Readonly<Record<PoolState, number>>
+}
+
+export interface Metrics {
+  /** A move by entity and action as declared; outcome `moved`, `missing` or a refusal's label. */
+  transition(entity: string, action: string, outcome: string): void
+  effect(effect: string, outcome: EffectOutcome, durationMs: number): void
+  /** The end of a pass; `done` also stamps the loop's last success. */
+  loopRun(loop: Loop, outcome: LoopOutcome): void
+  loopItems(loop: Loop, outcome: ItemOutcome, count: number): void
+  /** `operation` is a root field of the schema, as given to createMetrics. */
+  graphql(operation: string, outcome: GraphqlOutcome, durationMs: number): void
+  /** Gives, or replaces, the sources of the gauges. */
+  collectFrom(sources: GaugeSources): void
+  /** The page for a scrape, in `contentType`. */
+  text(): Promise<string>
+  readonly contentType: string
+}
+
+export interface MetricsOptions {
+  /** Root fields of the schema: the values of the label `operation`. */
+  graphqlOperations?: readonly string[]
+  /** Throw on a label value that is not in its set. */
+  strict?: boolean
+  /** Also the process's own figures (memory, event loop, garbage collection), as pawl_process_* and pawl_nodejs_*. */
+  processMetrics?: boolean
+}
+
+const OTHER = 'other'
+const COLLECT_TIMEOUT_MS = 2_000
+const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const EFFECT_SECONDS_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+
+/** `ApiToken` → `api_token`: the value of the label `entity`. */
+const entityLabel = (entity: string) => entity.replace(/(?<=[a-z])[A-Z]/g, '_$&').toLowerCase()
+const entities = new Map(
+  machines.map(({ entity, moves }) => [entity, { label: entityLabel(entity), actions: Object.keys(moves) }]),
+)
+const effects = [
+  ...new Set(machines.flatMap(({ moves }) => Object.values(moves).flatMap(({ effect }) => effect ?? []))),
+]
+const transitionOutcomes = ['moved', 'missing', ...refusalNames.map(labelOf)]
+const passing = machines.flatMap(({ entity, states }) =>
+  Object.entries(states).flatMap(([state, { kind }]) => (kind === 'passing' ? { entity, state } : [])),
+)
+const operationStates = Object.keys(machineOf('Operation').states)
+const liveStates = passing.filter(({ entity }) => entity === 'Operation').map(({ state }) => state)
+
+/** Makes a registry of its own, so that two in one process (tests, replicas) do not mix. */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: 'pawl_' })
+  let sources: GaugeSources = {}
+
+  const closed = (label: string, allowed: readonly string[], value: string): string => {
+    if (allowed.includes(value)) return value
+    if (options.strict) throw new Error(`${JSON.stringify(value)} is not a value of the metric label ${label}`)
+    return OTHER
+  }
+
+  const transitions = new Counter({
+    name: 'pawl_transitions_total',
+    help: 'Moves asked for: made, refused (by refusal), or of a missing row.',
+    labelNames: ['entity', 'action', 'outcome'],
+    registers,
+  })
+  const effectCount = new Counter({
+    name: 'pawl_effects_total',
+    help: 'Calls to drivers, by what they answered.',
+    labelNames: ['effect', 'outcome'],
+    registers,
+  })
+  const effectSeconds = new Histogram({
+    name: 'pawl_effect_duration_seconds',
+    help: 'How long calls to drivers took.',
+    buckets: EFFECT_SECONDS_BUCKETS,
+    registers,
+  })
+  const loopRuns = new Counter({
+    name: 'pawl_loop_runs_total',
+    help: 'Passes of a loop, by how they ended.',
+    labelNames: ['loop', 'outcome'],
+    registers,
+  })
+  const loopSuccess = new Gauge({
+    name: 'pawl_loop_last_success_timestamp_seconds',
+    help: 'When a loop last ended a pass that was whole.',
+    labelNames: ['loop'],
+    registers,
+  })
+  const loopItemCount = new Counter({
+    name: 'pawl_loop_items_total',
+    help: 'Items that passes of a loop have looked at, by what became of them.',
+    labelNames: ['loop', 'outcome'],
+    registers,
+  })
+  const graphqlSeconds = new Histogram({
+    name: 'pawl_graphql_duration_seconds',
+    help: 'How long GraphQL operations took, by root field.',
+    labelNames: ['operation', 'outcome'],
+    buckets: SECONDS_BUCKETS,
+    registers,
+  })
+  new Gauge({
+    name: 'pawl_operations',
+    help: 'Operations, by kind and state.',
+    labelNames: ['kind', 'state'],
+    registers,
+    async collect() {
+      this.reset()
+      const rows = await asked(sources.operations)
+      if (rows === undefined) return
+      for (const kind of effects) for (const state of liveStates) this.set({ kind, state }, 0)
+      for (const { kind, state, count } of rows) {
+        this.inc({ kind: closed('kind', effects, kind), state: closed('state', operationStates, state) }, count)
+      }
+    },
+  })
+  new Gauge({
+    name: 'pawl_oldest_row_age_seconds',
+    help: 'For how long the oldest row has been in a passing state; 0 when there is none.',
+    labelNames: ['entity', 'state'],
+    registers,
+    async collect() {
+      this.reset()
+      const rows = await asked(sources.oldestRows)
+      if (rows === undefined) return
+      const oldest = new Map(rows.map(({ entity, state, ageMs }) => [`${entity} ${state}`, ageMs / 1000]))
+      for (const { entity, state } of passing) {
+        this.set({ entity: entityLabel(entity), state }, oldest.get(`${entity} ${state}`) ?? 0)
+        oldest.delete(`${entity} ${state}`)
+      }
+      for (const unknown of oldest.keys()) closed('entity and state', [], unknown)
+    },
+  })
+  new Gauge({
+    name: 'pawl_db_pool',
+    help: 'Connections to the database, by state (retired: so far), and statements that wait for one.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.reset()
+      const counts = sources.dbPool?.()
+      if (counts) for (const state of POOL_STATES) this.set({ state }, counts[state])
+    },
+  })
+
+  return {
+    transition(entity, action, outcome) {
+      const known = entities.get(entity) ?? { label: closed('entity', [], entity), actions: [] }
+      transitions.inc({
+        entity: known.label,
+        action: closed('action', known.actions, action),
+        outcome: closed('outcome', transitionOutcomes, outcome),
+      })
+    },
+    effect(effect, outcome, durationMs) {
+      const known = { effect: closed('effect', effects, effect), outcome: closed('outcome', EFFECT_OUTCOMES, outcome) }
+      effectCount.inc(known)
+      effectSeconds.observe(durationMs / 1000)
+    },
+    loopRun(loop, outcome) {
+      const name = closed('loop', LOOPS, loop)
+      loopRuns.inc({ loop: name, outcome: closed('outcome', LOOP_OUTCOMES, outcome) })
+      if (outcome === 'done') loopSuccess.set({ loop: name }, Date.now() / 1000)
+    },
+    loopItems(loop, outcome, count) {
+      loopItemCount.inc(
+        { loop: closed('loop', LOOPS, loop), outcome: closed('outcome', ITEM_OUTCOMES, outcome) },
+        count,
+      )
+    },
+    graphql(operation, outcome, durationMs) {
+      graphqlSeconds.observe(
+        {
+          operation: closed('operation', options.graphqlOperations ?? [], operation),
+          outcome: closed('outcome', GRAPHQL_OUTCOMES, outcome),
+        },
+        durationMs / 1000,
+      )
+    },
+    collectFrom(given) {
+      sources = given
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  }
+}
+
+/** A source that fails or hangs must not take the scrape with it: its gauge is absent, which alerts can see. */
+async function asked<T>(source: (() => Promise<T>) | undefined): Promise<T | undefined> {
+  if (!source) return undefined
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, COLLECT_TIMEOUT_MS, undefined)
+  })
+  try {
+    return await Promise.race([source(), late])
+  } catch {
+    return undefined
+  } finally {
+    clearTimeout(timer)
+  }
+}
