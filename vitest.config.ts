@@ -1,5 +1,5 @@
 // How the tests run: in child processes of Node, two at a time, against one PostgreSQL that test/setup.ts
-// starts. Every test/**/*.test.ts runs; none is left out.
+// starts. Every test/**/*.test.ts runs; none is left out, and a forgotten `.only` fails the run.
 
 import { defineConfig } from 'vitest/config'
 
@@ -8,6 +8,7 @@ export default defineConfig({
     environment: 'node',
     include: ['test/**/*.test.ts'],
     exclude: [],
+    allowOnly: false,
     globalSetup: ['test/setup.ts'],
     pool: 'forks',
     maxWorkers: 2,

@@ -83,7 +83,7 @@ function unusable(folder: string, problem: string): Error {
 
 async function copyForEveryone(installed: Installed, identity: Identity): Promise<string> {
   const problems: string[] = []
-  for (const parent of ['/var/cache/pawl', join(tmpdir(), 'pawl-binaries')]) {
+  for (const parent of ['/var/cache/pawl', '/var/lib/pawl/binaries', join(tmpdir(), 'pawl-binaries')]) {
     try {
       if ((await mkdir(parent, { recursive: true })) !== undefined) await chmod(parent, 0o755)
       const { uid, mode } = await lstat(parent)

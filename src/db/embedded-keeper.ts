@@ -2,7 +2,9 @@
 // same port when it dies under us, so that its URL holds for the life of the process. Callers see a database
 // that restarts, which they must bear anyway.
 
-import { createServer } from 'node:net'
+import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Cluster,
@@ -16,6 +18,9 @@ import {
 /** A port may be taken between choosing and binding; sessions of a killed postmaster take a moment to end. */
 const START_TRIES = 60
 const START_RETRY_MS = 100
+const PORT_TRIES = 50
+const LOWEST_PORT = 20_000
+const PAST_HIGHEST_PORT = 32_768
 const MAY_PASS = /could not create any TCP\/IP sockets|is still in use/
 const RESTART_MAX_WAIT_MS = 5_000
 const WATCH_ADOPTED_MS = 500
@@ -94,12 +99,18 @@ async function start(
   }
 }
 
+/** A random free port of a range that is not used for outgoing connections, which could take it meanwhile. */
 async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
+  for (let attempt = 1; ; attempt++) {
+    const port = attempt <= PORT_TRIES ? randomInt(LOWEST_PORT, PAST_HIGHEST_PORT) : 0
+    const server = createServer()
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening')
+      return (server.address() as AddressInfo).port
+    } catch (error) {
+      if (port === 0) throw error
+    } finally {
+      server.close()
+    }
+  }
 }

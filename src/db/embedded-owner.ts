@@ -12,6 +12,8 @@ export interface Ownership {
 }
 
 const SQLITE_BUSY = 5
+const PID_TRIES = 20
+const PID_RETRY_MS = 10
 
 /** Takes the data directory for this process, or throws one line that names the directory and its owner. */
 export function claimOwnership(dataDir: string): Ownership {
@@ -41,10 +43,18 @@ export function unusable(dataDir: string, cause: Error): Error {
   )
 }
 
+/** An owner of this moment may not have written its pid yet: what is there is believed once that process lives. */
 function readPid(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim() || 'unknown'
-  } catch {
-    return 'unknown'
+  let pid = 'unknown'
+  for (let attempt = 1; attempt <= PID_TRIES; attempt++) {
+    try {
+      pid = readFileSync(file, 'utf8').trim() || 'unknown'
+      process.kill(Number(pid), 0)
+      return pid
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EPERM') return pid
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PID_RETRY_MS)
+    }
   }
+  return pid
 }

@@ -23,6 +23,7 @@ const POLL_MS = 10
 const READY_TIMEOUT_MS = 120_000
 const LOG_LIMIT_BYTES = 10_000_000
 const FAST_STOP_TIMEOUT_MS = 15_000
+const STOP_TIMEOUT_MS = 30_000
 
 /** A cluster on disk and what is needed to run it. */
 export interface Cluster {
@@ -95,13 +96,24 @@ export async function startPostmaster(
 
 /** Ends all sessions, writes all to disk, and returns when the postmaster is gone. */
 export async function stopPostmaster(folder: string, pid: number): Promise<void> {
-  const giveUpAt = Date.now() + FAST_STOP_TIMEOUT_MS
-  let asked: NodeJS.Signals | undefined
+  const startedAt = Date.now()
+  let sent: NodeJS.Signals | undefined
   while (isRunning(folder, pid)) {
-    const signal = Date.now() < giveUpAt ? 'SIGINT' : 'SIGQUIT'
-    if (asked !== signal) process.kill(pid, signal)
-    asked = signal
+    const elapsedMs = Date.now() - startedAt
+    if (elapsedMs > STOP_TIMEOUT_MS) throw new Error(`PostgreSQL (pid ${pid}) in ${folder} does not stop; kill it.`)
+    // SIGQUIT gives up the writing, which the next start then makes good from the log.
+    const signal = elapsedMs < FAST_STOP_TIMEOUT_MS ? 'SIGINT' : 'SIGQUIT'
+    if (sent !== signal) send(pid, signal)
+    sent = signal
     await sleep(POLL_MS)
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
