@@ -10,9 +10,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const RETRY_MS = 4
 const SQLITE_BUSY = 5
+const PRIMARY_CODE = 0xff
 
 const isBusy = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'errcode' in error && error.errcode === SQLITE_BUSY
+  error instanceof Error && 'errcode' in error && (Number(error.errcode) & PRIMARY_CODE) === SQLITE_BUSY
 
 /**
  * Runs `work` while no other process and no other caller in this one is inside for the same key.
@@ -30,7 +31,6 @@ export async function withLock<T>(
   const giveUpAt = performance.now() + waitMs
   const file = new DatabaseSync(join(locksDir, shard), { timeout: 0 })
   try {
-    file.exec('PRAGMA journal_mode=OFF')
     while (!signal.aborted) {
       if (tryLock(file)) return { value: await work() }
       if (performance.now() >= giveUpAt) return null
@@ -44,7 +44,8 @@ export async function withLock<T>(
 
 function tryLock(file: DatabaseSync): boolean {
   try {
-    file.exec('BEGIN EXCLUSIVE')
+    // Without a journal no second file appears; asking for that needs the file free already.
+    file.exec('PRAGMA journal_mode=OFF; BEGIN EXCLUSIVE')
     return true
   } catch (error) {
     if (isBusy(error)) return false

@@ -47,6 +47,8 @@ const SUPERVISOR = fileURLToPath(new URL('./process-supervisor.ts', import.meta.
 const SUPERVISOR_FLAGS = ['--max-old-space-size=32', '--max-semi-space-size=1']
 /** A launched run that was not claimed in this time is voided; a supervisor needs about 0.1 s. */
 const CLAIM_DEADLINE_MS = 10_000
+/** From here on a launched run is voided as soon as it has no process: its supervisor was killed at its start. */
+const CLAIM_DOUBT_MS = 1000
 /** Time for the supervisor, above the app's grace, before the group is killed over its head. */
 const SUPERVISOR_GRACE_MS = 2000
 
@@ -104,7 +106,9 @@ export async function readExit(dir: string, instanceId: string): Promise<Exit | 
 /** Brings a launched run's claim to a head once it is overdue. For the holder of the workload's lock. */
 export async function settleLaunch(dir: string, run: RunState): Promise<Life> {
   const life = await lifeOf(dir, run)
-  if (life.kind !== 'launched' || Date.now() - run.startedAt < CLAIM_DEADLINE_MS) return life
+  const ageMs = Date.now() - run.startedAt
+  if (life.kind !== 'launched' || ageMs < CLAIM_DOUBT_MS) return life
+  if (ageMs < CLAIM_DEADLINE_MS && processesOf(run.instanceId).length > 0) return life
   voidRun(dir, run.instanceId)
   return lifeOf(dir, run)
 }
