@@ -31,16 +31,13 @@ export interface LogFields {
   error?: unknown
 }
 
-/** `log.info('ready')` or `log.info({ port }, 'ready')`, as in pino. */
-type Line = (...line: [message: string] | [fields: LogFields, message: string]) => void
-
 export interface Log {
-  fatal: Line
-  error: Line
-  warn: Line
-  info: Line
-  debug: Line
-  trace: Line
+  fatal(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  debug(message: string, fields?: LogFields): void
+  trace(message: string, fields?: LogFields): void
   /** A log whose every line carries these fields too. */
   with(fields: LogFields): Log
 }
@@ -100,13 +97,9 @@ export function createLog({ level, destination }: LogOptions): Log {
 }
 
 function over(writer: pino.Logger, common: LogFields): Log {
-  const line =
-    (level: (typeof LEVELS)[number]): Line =>
-    (...given) => {
-      if (!writer.isLevelEnabled(level)) return
-      const [fields, message] = given.length === 1 ? [{}, given[0]] : given
-      writer[level](allowed({ ...common, ...fields }), clean(message))
-    }
+  const line = (level: (typeof LEVELS)[number]) => (message: string, fields?: LogFields) => {
+    if (writer.isLevelEnabled(level)) writer[level](allowed({ ...common, ...fields }), clean(message))
+  }
   return {
     fatal: line('fatal'),
     error: line('error'),

@@ -10,7 +10,7 @@ function collect() {
 
 const logged = (fields: object, message = 'said') => {
   const sink = collect()
-  createLog({ level: 'trace', destination: sink.destination }).info(fields as LogFields, message)
+  createLog({ level: 'trace', destination: sink.destination }).info(message, fields as LogFields)
   return { text: sink.text(), line: JSON.parse(sink.text()) }
 }
 
@@ -24,7 +24,7 @@ test('a line is JSON with level, time and message', () => {
 test('fields of with() are on every line, and those of the line win', () => {
   const sink = collect()
   const log = createLog({ level: 'info', destination: sink.destination }).with({ loop: 'expire', count: 1 })
-  log.with({ action: 'expireDeployment' }).warn({ count: 2 }, 'done')
+  log.with({ action: 'expireDeployment' }).warn('done', { count: 2 })
   log.debug('not at this level')
   expect(JSON.parse(sink.text())).toMatchObject({ level: 'warn', loop: 'expire', action: 'expireDeployment', count: 2 })
 })
