@@ -11,7 +11,7 @@ export const LOOPS = ['dispatch', 'expire', 'teardown', 'reconcile-instances', '
 export type Loop = (typeof LOOPS)[number]
 
 /** How a pass ended: whole, cut off by its deadline with work left, or by an error. */
-export const LOOP_OUTCOMES = ['ok', 'cut_off', 'failed'] as const
+export const LOOP_OUTCOMES = ['done', 'cut_off', 'failed'] as const
 /** What became of one item of a pass. */
 export const ITEM_OUTCOMES = ['moved', 'unchanged', 'skipped', 'deferred', 'failed'] as const
 /** What a driver answered, or what befell the call. */
@@ -37,6 +37,7 @@ export const GRAPHQL_OUTCOMES = [
 export const POOL_STATES = ['idle', 'busy', 'waiting', 'retired'] as const
 
 export type LoopOutcome = (typeof LOOP_OUTCOMES)[number]
+export type ItemOutcome = (typeof ITEM_OUTCOMES)[number]
 export type EffectOutcome = (typeof EFFECT_OUTCOMES)[number]
 export type GraphqlOutcome = (typeof GRAPHQL_OUTCOMES)[number]
 export type PoolState = (typeof POOL_STATES)[number]
@@ -52,10 +53,9 @@ export interface Metrics {
   /** A move by entity and action as declared; outcome `moved`, `missing` or a refusal's label. */
   transition(entity: string, action: string, outcome: string): void
   effect(effect: string, outcome: EffectOutcome, durationMs: number): void
-  /** The end of a pass; `ok` also stamps the loop's last success. */
+  /** The end of a pass; `done` also stamps the loop's last success. */
   loopRun(loop: Loop, outcome: LoopOutcome): void
-  /** `outcome` is one of ITEM_OUTCOMES. */
-  loopItems(loop: Loop, outcome: string, count: number): void
+  loopItems(loop: Loop, outcome: ItemOutcome, count: number): void
   /** `operation` is a root field of the schema, as given to createMetrics. */
   graphql(operation: string, outcome: GraphqlOutcome, durationMs: number): void
   /** Gives, or replaces, the sources of the gauges. */
@@ -211,7 +211,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     loopRun(loop, outcome) {
       const name = closed('loop', LOOPS, loop)
       loopRuns.inc({ loop: name, outcome: closed('outcome', LOOP_OUTCOMES, outcome) })
-      if (outcome === 'ok') loopSuccess.set({ loop: name }, Date.now() / 1000)
+      if (outcome === 'done') loopSuccess.set({ loop: name }, Date.now() / 1000)
     },
     loopItems(loop, outcome, count) {
       loopItemCount.inc(

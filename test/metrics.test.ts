@@ -60,7 +60,7 @@ test('only a whole pass stamps the last success', async () => {
   const metrics = strict()
   metrics.loopRun('expire', 'cut_off')
   expect(await samples(metrics, 'pawl_loop_last_success_timestamp_seconds')).toEqual([])
-  metrics.loopRun('expire', 'ok')
+  metrics.loopRun('expire', 'done')
   const [sample] = await samples(metrics, 'pawl_loop_last_success_timestamp_seconds')
   expect(Math.abs(Number(sample?.split(' ')[1]) - Date.now() / 1000)).toBeLessThan(5)
 })
@@ -70,7 +70,7 @@ const strangers: [string, (metrics: Metrics) => void, string, string][] = [
   ['action', (m) => m.transition('Team', 'deploy', 'moved'), 'pawl_transitions_total', 'entity="team",action="other"'],
   ['outcome', (m) => m.transition('Deployment', 'deploy', 'x'), 'pawl_transitions_total', 'outcome="other"'],
   ['effect', (m) => m.effect('cat.feed', 'done', 1), 'pawl_effects_total', 'effect="other"'],
-  ['loop', (m) => m.loopRun('cat' as 'expire', 'ok'), 'pawl_loop_runs_total', 'loop="other"'],
+  ['loop', (m) => m.loopRun('cat' as 'expire', 'done'), 'pawl_loop_runs_total', 'loop="other"'],
   ['operation', (m) => m.graphql('toString', 'ok', 1), 'pawl_graphql_duration_seconds_count', 'operation="other"'],
 ]
 
