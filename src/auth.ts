@@ -34,7 +34,8 @@ const needs = {
 export type Action = keyof typeof needs
 
 /** The scope that an action needs; null for an action that no caller may ever take. */
-export const scopeFor = (action: string): Scope | null => (Object.hasOwn(needs, action) ? needs[action as Action] : null)
+export const scopeFor = (action: string): Scope | null =>
+  Object.hasOwn(needs, action) ? needs[action as Action] : null
 
 /** Null when the actor may; else the scope that is missing. */
 export function missingScope(actor: Actor, action: Action): Scope | null {

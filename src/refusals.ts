@@ -11,9 +11,13 @@ interface Entry {
 export const refusalCatalogue = {
   NotFound: { description: 'There is no such object, or it is not visible to this caller.', retryable: false },
   Forbidden: { description: 'The caller may see the object but lacks the scope named in `missing`.', retryable: false },
-  ValidationFailed: { description: 'The input breaks the rules named in `faults`. Nothing was changed.', retryable: false },
+  ValidationFailed: {
+    description: 'The input breaks the rules named in `faults`. Nothing was changed.',
+    retryable: false,
+  },
   VersionConflict: {
-    description: 'The object has changed since the version that the caller expected; `currentVersion` is what it has now.',
+    description:
+      'The object has changed since the version that the caller expected; `currentVersion` is what it has now.',
     retryable: false,
   },
   IdempotencyKeyReused: {
@@ -22,7 +26,8 @@ export const refusalCatalogue = {
   },
   Busy: { description: 'Somebody else holds the row; it was not had in time. Nothing was changed.', retryable: true },
   TemporarilyUnavailable: {
-    description: 'The database could not be asked, or its answer was lost. Retry with the same idempotency key: it is safe.',
+    description:
+      'The database could not be asked, or its answer was lost. Retry with the same idempotency key: it is safe.',
     retryable: true,
   },
   IllegalState: { description: 'The object is in a state from which this action is not declared.', retryable: false },
@@ -37,9 +42,18 @@ export const refusalCatalogue = {
     description: 'The deployment has ended already: what was asked for is so. The effect happens once.',
     retryable: false,
   },
-  NotExtendable: { description: 'The deployment has ended, or has no time limit that could be moved.', retryable: false },
-  EnvConflict: { description: 'Keys have changed since the caller looked; `keys` says which, by whom and when.', retryable: false },
-  EnvTooLarge: { description: 'All keys and values together may take 65,536 bytes. Nothing was changed.', retryable: false },
+  NotExtendable: {
+    description: 'The deployment has ended, or has no time limit that could be moved.',
+    retryable: false,
+  },
+  EnvConflict: {
+    description: 'Keys have changed since the caller looked; `keys` says which, by whom and when.',
+    retryable: false,
+  },
+  EnvTooLarge: {
+    description: 'All keys and values together may take 65,536 bytes. Nothing was changed.',
+    retryable: false,
+  },
   TokenAlreadyRevoked: { description: 'The token is revoked or expired already.', retryable: false },
 } as const satisfies Record<string, Entry>
 
@@ -70,7 +84,11 @@ export interface Remedy {
   readonly explanation: string
 }
 
-export const callInstead = (mutation: string, input: Readonly<Record<string, unknown>>, explanation: string): Remedy => ({
+export const callInstead = (
+  mutation: string,
+  input: Readonly<Record<string, unknown>>,
+  explanation: string,
+): Remedy => ({
   mutation,
   query: null,
   arguments: { input },
@@ -137,6 +155,8 @@ export const notFound = (what: string, id: string): Refusal<'NotFound'> =>
 export const forbidden = (missing: (typeof scopes)[number]): Refusal<'Forbidden'> =>
   refuse('Forbidden', {
     message: `This token lacks the scope ${missing}.`,
-    remedies: [advice(`Use a token with the scope ${missing}; whoever has the scope admin can make one by createApiToken.`)],
+    remedies: [
+      advice(`Use a token with the scope ${missing}; whoever has the scope admin can make one by createApiToken.`),
+    ],
     facts: { missing },
   })

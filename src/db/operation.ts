@@ -15,7 +15,10 @@ export const operation = pgTable(
     kind: text('kind').notNull(),
     subjectType: text('subject_type').notNull(),
     subjectId: text('subject_id').notNull(),
+    /** Counts claims: part of the fence, so it only goes up. */
     attempt: integer('attempt').notNull().default(0),
+    /** Counts what went wrong: calls that did not get through, claims whose worker died. Bounded per kind. */
+    failures: integer('failures').notNull().default(0),
     /** When a worker may next take it; for RUNNING the end of the lease. */
     dueAt: moment('due_at').notNull(),
     claimToken: text('claim_token'),

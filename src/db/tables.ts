@@ -5,3 +5,11 @@ export { event } from './event.ts'
 export { idempotencyKey } from './idempotency-key.ts'
 export { operation } from './operation.ts'
 export { planUsage, team } from './team.ts'
+
+import type { apiToken } from './api-token.ts'
+import type { deployment } from './deployment.ts'
+import type { operation } from './operation.ts'
+import type { team } from './team.ts'
+
+/** A table whose rows have a lifecycle. */
+export type LifecycleTable = typeof apiToken | typeof deployment | typeof operation | typeof team

@@ -6,7 +6,18 @@ import { apiToken } from '../db/api-token.ts'
 import { entityOfId, newId } from '../db/id.ts'
 import { apiTokenMachine } from '../lifecycle/api-token.ts'
 import { forbidden, notFound, refuse, validationFailed } from '../refusals.ts'
-import { answer, type CallInput, causeOf, faulty, idempotencyOf, keyReused, type Payload, type Result, refuseFaults, versionConflict } from './call.ts'
+import {
+  answer,
+  type CallInput,
+  causeOf,
+  faulty,
+  idempotencyOf,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+  versionConflict,
+} from './call.ts'
 import { apiTokenInput, check, nothingElse } from './input.ts'
 import { bring, type Cause, type Database, defineBirth, defineRule, transition } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
@@ -68,7 +79,7 @@ export interface NewApiToken extends CallInput {
 
 /** Makes a token for the caller's team. A token can only give scopes that its maker has. */
 export const createApiToken = (context: Context, input: NewApiToken): Promise<Result<ApiTokenPayload>> =>
-  answer(context, 'api_token', 'createApiToken', async (): Promise<Result<ApiTokenPayload>> => {
+  answer(context, 'ApiToken', 'createApiToken', async (): Promise<Result<ApiTokenPayload>> => {
     const checked = check(apiTokenInput, input)
     if (faulty(checked)) return refuseFaults(checked)
     const { name, scopes } = checked.value
@@ -77,7 +88,9 @@ export const createApiToken = (context: Context, input: NewApiToken): Promise<Re
     const now = Date.now()
     const expiresAt = checked.value.expiresAt ?? new Date(now + defaultTokenDays * dayMs)
     if (expiresAt.getTime() <= now || expiresAt.getTime() > now + 366 * dayMs) {
-      return validationFailed([{ path: ['input', 'expiresAt'], message: 'must be in the future and at most 366 days away' }])
+      return validationFailed([
+        { path: ['input', 'expiresAt'], message: 'must be in the future and at most 366 days away' },
+      ])
     }
     const minted = mintToken()
     const idempotency = idempotencyOf('createApiToken', input, checked.idempotencyKey)
@@ -126,7 +139,7 @@ export const bringToken = (
 
 /** Takes a token back, at once and for good. */
 export const revokeApiToken = (context: Context, input: CallInput & { id: string }): Promise<Result<ApiTokenPayload>> =>
-  answer(context, 'api_token', 'revokeApiToken', async (): Promise<Result<ApiTokenPayload>> => {
+  answer(context, 'ApiToken', 'revokeApiToken', async (): Promise<Result<ApiTokenPayload>> => {
     const checked = check(nothingElse, input)
     if (faulty(checked)) return refuseFaults(checked)
     if (entityOfId(input.id) !== 'ApiToken') return notFound('apiToken', input.id)

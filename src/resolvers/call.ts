@@ -4,7 +4,16 @@ import { createHash } from 'node:crypto'
 import { type Action, missingScope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
-import { type Fault, forbidden, isRefusal, labelOf, type Refusal, type RefusalName, refuse, validationFailed } from '../refusals.ts'
+import {
+  type Fault,
+  forbidden,
+  isRefusal,
+  labelOf,
+  type Refusal,
+  type RefusalName,
+  refuse,
+  validationFailed,
+} from '../refusals.ts'
 import type { Checked } from './input.ts'
 import type { Call, Idempotency, KeyReused } from './transition.ts'
 
@@ -88,7 +97,8 @@ const canonical = (value: unknown): string =>
   })
 
 /** Narrows a checked input, or gives the refusal that names all its faults. */
-export const faulty = <T>(checked: Checked<T> | { faults: Fault[] }): checked is { faults: Fault[] } => 'faults' in checked
+export const faulty = <T>(checked: Checked<T> | { faults: Fault[] }): checked is { faults: Fault[] } =>
+  'faults' in checked
 
 export const refuseFaults = ({ faults }: { faults: Fault[] }) => validationFailed(faults)
 
@@ -107,7 +117,9 @@ export const versionConflict = (
 ): Refusal<'VersionConflict'> =>
   refuse('VersionConflict', {
     message: `The ${what} is at version ${found.version} now, not ${expected}; its state is ${found.state}. Look at it again, then decide.`,
-    remedies: [{ mutation: null, query: what, arguments: { id: found.id }, explanation: `Read the ${what} as it is now.` }],
+    remedies: [
+      { mutation: null, query: what, arguments: { id: found.id }, explanation: `Read the ${what} as it is now.` },
+    ],
     facts: { currentVersion: String(found.version), [what]: found },
   })
 
@@ -118,4 +130,5 @@ export const illegalState = (
   facts: Record<string, unknown>,
   remedies: Refusal['remedies'],
   passing: boolean,
-): Refusal => refuse(name, { message, facts, remedies, retryable: passing, ...(passing ? { retryAfterMs: 1_000 } : {}) })
+): Refusal =>
+  refuse(name, { message, facts, remedies, retryable: passing, ...(passing ? { retryAfterMs: 1_000 } : {}) })

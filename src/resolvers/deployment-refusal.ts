@@ -39,7 +39,10 @@ async function wayOn(db: Database, row: Deployment): Promise<Remedy[]> {
     case 'STOPPED':
       return [callInstead('startDeployment', { id: row.id }, 'Start the stopped deployment again.')]
     case 'STOPPING':
-      return [look, callInstead('deleteDeployment', { id: row.id }, 'Delete it instead of waiting until it is stopped.')]
+      return [
+        look,
+        callInstead('deleteDeployment', { id: row.id }, 'Delete it instead of waiting until it is stopped.'),
+      ]
     case 'BUILDING':
     case 'DEPLOYING':
     case 'HEALTHY':
@@ -49,17 +52,29 @@ async function wayOn(db: Database, row: Deployment): Promise<Remedy[]> {
     case 'DELETING':
     case 'DELETED': {
       const heir = await liveNamed(db, row.teamId, row.environment, row.name)
-      if (heir) return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
+      if (heir)
+        return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
       const { name, environment, image } = row
-      return [callInstead('deploy', { name, environment, image }, 'Make a new deployment of that name; the ended one never comes back.')]
+      return [
+        callInstead(
+          'deploy',
+          { name, environment, image },
+          'Make a new deployment of that name; the ended one never comes back.',
+        ),
+      ]
     }
   }
 }
 
 /** The state is not one that the action may start from. */
-export async function wrongState(db: Database, action: keyof typeof deploymentMachine.moves, row: Deployment): Promise<Refusal> {
+export async function wrongState(
+  db: Database,
+  action: keyof typeof deploymentMachine.moves,
+  row: Deployment,
+): Promise<Refusal> {
   const name = deploymentMachine.moves[action].refusal as RefusalName
-  const passing = deploymentMachine.states[row.state].kind === 'passing' && row.state !== 'EXPIRED' && row.state !== 'DELETING'
+  const passing =
+    deploymentMachine.states[row.state].kind === 'passing' && row.state !== 'EXPIRED' && row.state !== 'DELETING'
   const facts = { deployment: row, action }
   if (name === 'DeploymentAlreadyDeleted') {
     const message = `${where(row)} has ended already: it has been ${row.state} since ${row.stateChangedAt.toISOString()}. Nothing more is to be done.`
@@ -86,7 +101,9 @@ export const nameTaken = (holder: Deployment, image: string): Refusal => {
     message: `${where(holder)} is taken by ${id}, which is ${holder.state}.`,
     facts: { deployment: holder },
     remedies: [
-      ...(workable ? [callInstead('deploy', { name, environment, image, redeploy: true }, 'Redeploy the one that is there.')] : []),
+      ...(workable
+        ? [callInstead('deploy', { name, environment, image, redeploy: true }, 'Redeploy the one that is there.')]
+        : []),
       lookAt('deployment', { id }, 'Look at the one that is there.'),
     ],
   })

@@ -148,7 +148,11 @@ export const expireDeployment = defineRule({
   subject: {
     ...part,
     action: 'expireDeployment',
-    where: and(inArray(deployment.state, [...liveDeploymentStates]), isNotNull(deployment.expiresAt), overdue(deployment)) as SQL,
+    where: and(
+      inArray(deployment.state, [...liveDeploymentStates]),
+      isNotNull(deployment.expiresAt),
+      overdue(deployment),
+    ) as SQL,
     batch: batch(sql`${deployment.expiresAt}`),
     guard: overdue,
     set: () => ({ stateReason: sql`'its time limit has passed'` }),

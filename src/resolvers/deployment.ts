@@ -11,12 +11,24 @@ import { entityOfId, newId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import { planUsage } from '../db/team.ts'
 import { notFound, type Refusal, validationFailed } from '../refusals.ts'
-import { answer, type CallInput, causeOf, faulty, idempotencyOf, keyReused, type Payload, type Result, refuseFaults, versionConflict } from './call.ts'
+import {
+  answer,
+  type CallInput,
+  causeOf,
+  faulty,
+  idempotencyOf,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+  versionConflict,
+} from './call.ts'
 import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
 import { type EnvPatch, envValues, mergeCounts } from './env.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
-import { type Answer, answeredBefore, bring, type Call, type Operation, type Rule, startsFrom, transition } from './transition.ts'
+import { answeredBefore } from './read-back.ts'
+import { type Answer, bring, type Call, type Operation, type Rule, startsFrom, transition } from './transition.ts'
 
 type Deployment = why.Deployment
 export interface DeploymentPayload extends Payload {
@@ -81,7 +93,7 @@ function moveById<S extends z.ZodType, P extends DeploymentPayload = DeploymentP
   input: ById,
   particulars: Particulars<z.output<S>, P> = {},
 ): Promise<Result<P>> {
-  return answer(context, 'deployment', action, async (): Promise<Result<P>> => {
+  return answer(context, 'Deployment', action, async (): Promise<Result<P>> => {
     const checked = check(schema, input)
     if (faulty(checked)) return refuseFaults(checked)
     if (entityOfId(input.id) !== 'Deployment') return notFound('deployment', input.id)
@@ -97,7 +109,12 @@ function moveById<S extends z.ZodType, P extends DeploymentPayload = DeploymentP
     switch (found.kind) {
       case 'moved':
         if (found.operation) context.nudge()
-        return finish({ deployment: found.row, operation: found.operation, replayed: false }, checked.value, found.before, null)
+        return finish(
+          { deployment: found.row, operation: found.operation, replayed: false },
+          checked.value,
+          found.before,
+          null,
+        )
       case 'replayed':
         return finish(await replay(context, found), checked.value, null, found.result)
       case 'key-reused':
@@ -126,7 +143,10 @@ const optionalCall = (
 }
 
 /** The answer that an earlier call under the same key was given, with the objects as they are now. */
-async function replay(context: Context, found: Extract<Answer<typeof deployment>, { kind: 'replayed' }>): Promise<DeploymentPayload> {
+async function replay(
+  context: Context,
+  found: Extract<Answer<typeof deployment>, { kind: 'replayed' }>,
+): Promise<DeploymentPayload> {
   const mine = and(eq(deployment.id, found.subjectId), eq(deployment.teamId, context.actor.teamId))
   const [row] = await context.db.select().from(deployment).where(mine)
   if (!row) throw new Error(`the replayed deployment ${found.subjectId} is gone`)
@@ -156,7 +176,7 @@ export interface DeployInput extends CallInput {
 
 /** Makes a deployment; or, with `redeploy: true`, rolls out again the live one of that name. */
 export const deploy = (context: Context, input: DeployInput): Promise<Result<DeploymentPayload>> =>
-  answer(context, 'deployment', 'deploy', async (): Promise<Result<DeploymentPayload>> => {
+  answer(context, 'Deployment', 'deploy', async (): Promise<Result<DeploymentPayload>> => {
     const checked = check(deployInput, input)
     if (faulty(checked)) return refuseFaults(checked)
     const { name, environment, image, ttlHours, env, redeploy } = checked.value
@@ -179,9 +199,10 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
     }
     const unknownImage = await refuseImage(context, call, image)
     if (unknownImage) return unknownImage
-    const found = await (redeploy ? transition(context.db, rules.redeployByName, call) : bring(context.db, rules.deploy, call)).catch(
-      (error: unknown) => constrained(context, error, { name, environment, image }),
-    )
+    const found = await (redeploy
+      ? transition(context.db, rules.redeployByName, call)
+      : bring(context.db, rules.deploy, call)
+    ).catch((error: unknown) => constrained(context, error, { name, environment, image }))
     if ('refusal' in found) return found
     switch (found.kind) {
       case 'moved':
@@ -195,11 +216,14 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
         return newestEnded(context, { name, environment, image })
       case 'refused': {
         const row = found.found
-        if (!startsFrom(rules.redeployByName).includes(row.state)) return why.wrongState(context.db, 'redeployDeployment', row)
+        if (!startsFrom(rules.redeployByName).includes(row.state))
+          return why.wrongState(context.db, 'redeployDeployment', row)
         if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
           return versionConflict('deployment', row, checked.expectedVersion)
         }
-        return validationFailed([{ path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' }])
+        return validationFailed([
+          { path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' },
+        ])
       }
     }
   })
@@ -244,6 +268,7 @@ async function newestEnded(context: Context, wanted: Wanted): Promise<Refusal> {
     .limit(1)
   if (!newest) return why.nothingToRedeploy(wanted)
   // A new one was made between the two statements: the caller may simply ask again.
-  if (startsFrom(rules.redeployByName).includes(newest.state)) throw new DatabaseFault('busy', 'the name changed hands a moment ago')
+  if (startsFrom(rules.redeployByName).includes(newest.state))
+    throw new DatabaseFault('busy', 'the name changed hands a moment ago')
   return why.wrongState(db, 'redeployDeployment', newest)
 }

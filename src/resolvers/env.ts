@@ -55,7 +55,10 @@ export const envCounts = (row: EnvColumns): SQL => sql`(select jsonb_build_objec
   from jsonb_array_elements_text(${unset}) as u(key))`
 
 /** The keys that have moved since the caller looked: for the refusal that names them, never their values. */
-export function envConflicts(env: Env, patch: EnvPatch): { key: string; revision: number | null; changedAt: string | null; changedBy: string | null }[] {
+export function envConflicts(
+  env: Env,
+  patch: EnvPatch,
+): { key: string; revision: number | null; changedAt: string | null; changedBy: string | null }[] {
   return patch.expect
     .filter(({ key, revision }) => (env[key]?.revision ?? null) !== revision)
     .map(({ key }) => ({

@@ -8,16 +8,25 @@ import { envBytes, maxEnvBytes, maxPatchKeys } from './env.ts'
 /** PostgreSQL stores neither NUL nor half a surrogate pair; both are refused before they reach it. */
 const storable = (text: string) => text.isWellFormed() && !text.includes('\0')
 const text = (max: number) =>
-  z.string().max(max, `may have at most ${max} characters`).refine(storable, 'may hold neither NUL nor a lone surrogate')
+  z
+    .string()
+    .max(max, `may have at most ${max} characters`)
+    .refine(storable, 'may hold neither NUL nor a lone surrogate')
 
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
 
 /** Name of a deployment, resource, stack or service. */
-export const name = text(63).regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9 and -, beginning with a letter')
+export const name = text(63).regex(
+  /^[a-z][a-z0-9-]{0,62}$/,
+  'must be 1 to 63 of a-z, 0-9 and -, beginning with a letter',
+)
 export const environment = text(32).regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
 export const image = text(255).min(1, 'must not be empty')
 /** One hour to one year. */
-export const ttlHours = z.int('must be a whole number of hours').min(1, 'must be 1 to 8760 hours').max(8760, 'must be 1 to 8760 hours')
+export const ttlHours = z
+  .int('must be a whole number of hours')
+  .min(1, 'must be 1 to 8760 hours')
+  .max(8760, 'must be 1 to 8760 hours')
 
 const envKey = text(255).regex(/^[A-Z_][A-Z0-9_]*$/, 'must be A-Z, 0-9 and _, not beginning with a digit')
 const envVar = z.object({ key: envKey, value: text(maxEnvBytes) })
@@ -56,16 +65,37 @@ const expectation = z
 /** One patch of an environment: a key in one place only. */
 export const envPatch = z
   .object({
-    set: z.array(envVar).max(maxPatchKeys, `may have at most ${maxPatchKeys} variables`).nullish().transform((list) => list ?? []),
-    unset: z.array(envKey).max(maxPatchKeys, `may have at most ${maxPatchKeys} keys`).nullish().transform((list) => list ?? []),
-    expect: z.array(expectation).max(maxPatchKeys, `may have at most ${maxPatchKeys} keys`).nullish().transform((list) => list ?? []),
+    set: z
+      .array(envVar)
+      .max(maxPatchKeys, `may have at most ${maxPatchKeys} variables`)
+      .nullish()
+      .transform((list) => list ?? []),
+    unset: z
+      .array(envKey)
+      .max(maxPatchKeys, `may have at most ${maxPatchKeys} keys`)
+      .nullish()
+      .transform((list) => list ?? []),
+    expect: z
+      .array(expectation)
+      .max(maxPatchKeys, `may have at most ${maxPatchKeys} keys`)
+      .nullish()
+      .transform((list) => list ?? []),
   })
   .superRefine((patch, context) => {
-    keysOnce(patch.set.map(({ key }) => key), 'set', context)
+    keysOnce(
+      patch.set.map(({ key }) => key),
+      'set',
+      context,
+    )
     keysOnce(patch.unset, 'unset', context)
-    keysOnce(patch.expect.map(({ key }) => key), 'expect', context)
+    keysOnce(
+      patch.expect.map(({ key }) => key),
+      'expect',
+      context,
+    )
     const both = patch.unset.filter((key) => patch.set.some((entry) => entry.key === key))
-    for (const key of both) context.addIssue({ code: 'custom', path: ['unset'], message: `names ${key}, which set names too` })
+    for (const key of both)
+      context.addIssue({ code: 'custom', path: ['unset'], message: `names ${key}, which set names too` })
   })
 
 export const deployInput = z.object({
@@ -74,7 +104,10 @@ export const deployInput = z.object({
   image,
   env: env.nullish().transform((list) => list ?? []),
   ttlHours: optional(ttlHours),
-  redeploy: z.boolean().nullish().transform((value) => value ?? false),
+  redeploy: z
+    .boolean()
+    .nullish()
+    .transform((value) => value ?? false),
 })
 export const redeployInput = z.object({ image: optional(image) })
 export const ttlInput = z.object({ ttlHours })
@@ -90,7 +123,9 @@ export const apiTokenInput = z.object({
 })
 
 const callInput = z.object({
-  idempotencyKey: optional(text(255).regex(/^[\x21-\x7e]+$/, 'must be 1 to 255 printable ASCII characters without spaces')),
+  idempotencyKey: optional(
+    text(255).regex(/^[\x21-\x7e]+$/, 'must be 1 to 255 printable ASCII characters without spaces'),
+  ),
   expectedVersion: optional(z.string().regex(/^[1-9]\d{0,8}$/, 'is not a version that this API gave out')),
 })
 
@@ -106,7 +141,11 @@ export function check<S extends z.ZodType>(schema: S, input: unknown): Checked<z
   const common = callInput.safeParse(input)
   if (own.success && common.success) {
     const { idempotencyKey, expectedVersion } = common.data
-    return { value: own.data, idempotencyKey, expectedVersion: expectedVersion === null ? null : Number(expectedVersion) }
+    return {
+      value: own.data,
+      idempotencyKey,
+      expectedVersion: expectedVersion === null ? null : Number(expectedVersion),
+    }
   }
   const issues = [...(own.error?.issues ?? []), ...(common.error?.issues ?? [])]
   return { faults: issues.map((issue) => ({ path: ['input', ...issue.path.map(String)], message: issue.message })) }

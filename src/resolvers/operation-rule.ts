@@ -14,21 +14,27 @@ const batch = { orderBy: sql`${operation.dueAt}`, limit: intParam('limit') }
 const subjects = { Deployment: deployment } as const
 export type SubjectType = keyof typeof subjects
 
-/** A newer wish exists: what is pending, or running under a lease that is over, is superseded. */
-export const supersedeOutdated = (subjectType: SubjectType) => {
+const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {
   const subject = subjects[subjectType]
-  const outdated = sql`exists (select 1 from ${subject} where ${subject.id} = ${operation.subjectId} and ${subject.generation} > ${operation.generation})`
-  return defineRule({
+  return sql`exists (select 1 from ${subject} where ${subject.id} = ${of.subjectId} and ${subject.generation} > ${of.generation})`
+}
+
+/** A newer wish exists: what is pending, or running under a lease that is over, is superseded. */
+export const supersedeOutdated = (subjectType: SubjectType) =>
+  defineRule({
     name: `supersedeOutdated:${subjectType}`,
     subject: {
       ...part,
       action: 'supersedeOperation',
-      where: sql`${operation.kind} = ${textParam('kind')} and (${operation.state} = 'PENDING' or (${operation.state} = 'RUNNING' and ${operation.dueAt} <= now())) and ${outdated}`,
+      where: sql`${operation.kind} = ${textParam('kind')} and (${operation.state} = 'PENDING' or (${operation.state} = 'RUNNING' and ${operation.dueAt} <= now())) and ${newerWish(subjectType, operation)}`,
       batch,
-      set: () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: sql`'superseded before it began'` }),
+      set: () => ({
+        finishedAt: sql`clock_timestamp()`,
+        claimToken: sql`null`,
+        outcome: sql`'superseded before it began'`,
+      }),
     },
   })
-}
 
 /** What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. */
 export const claimOperation = defineRule({
@@ -45,6 +51,7 @@ export const claimOperation = defineRule({
       claimToken: sql`gen_random_uuid()::text`,
       claimedBy: textParam('workerId'),
       attempt: sql`${found.attempt} + 1`,
+      failures: sql`${found.failures} + case when ${found.state} = 'RUNNING' then 1 else 0 end`,
       startedAt: sql`coalesce(${found.startedAt}, clock_timestamp())`,
       dueAt: sql`clock_timestamp() + ${intParam('leaseMs')} * interval '1 millisecond'`,
     }),
@@ -57,7 +64,6 @@ const claimed = {
   guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
 }
 const inMs = sql`clock_timestamp() + ${intParam('afterMs')} * interval '1 millisecond'`
-const finished = () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: textParam('outcome') })
 
 /** Not done yet; the claim is given back. */
 export const postponeOperation = defineRule({
@@ -69,7 +75,7 @@ export const postponeOperation = defineRule({
       dueAt: inMs,
       claimToken: sql`null`,
       outcome: textParam('outcome'),
-      attempt: sql`${found.attempt} - ${intParam('attemptsBack')}`,
+      failures: sql`${found.failures} + ${intParam('failed')}`,
     }),
   },
 })
@@ -79,18 +85,33 @@ export const markOperationUnknown = defineRule({
   subject: {
     ...claimed,
     action: 'markOperationUnknown',
-    set: () => ({ dueAt: inMs, claimToken: sql`null`, outcome: textParam('outcome') }),
+    set: (found) => ({
+      dueAt: inMs,
+      claimToken: sql`null`,
+      outcome: textParam('outcome'),
+      failures: sql`${found.failures} + 1`,
+    }),
   },
 })
 
 /** A runner found that its subject has moved on. */
-export const supersedeOperation = defineRule({
-  name: 'supersedeOperation',
-  subject: { ...claimed, action: 'supersedeOperation', set: finished },
-})
+export const supersedeOperation = (subjectType: SubjectType) =>
+  defineRule({
+    name: `supersedeOperation:${subjectType}`,
+    subject: {
+      ...claimed,
+      action: 'supersedeOperation',
+      guard: (found) => sql`${found.claimToken} = ${textParam('claimToken')} and ${newerWish(subjectType, found)}`,
+      set: () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: textParam('outcome') }),
+    },
+  })
 
-/** Ends an operation whose subject cannot take the result any more, e.g. one that stays as it is. */
+/** Ends an operation whose subject cannot take its result though no newer wish is there: a way out that needs no luck. */
 export const failOperation = defineRule({
   name: 'failOperation',
-  subject: { ...claimed, action: 'failOperation', set: finished },
+  subject: {
+    ...claimed,
+    action: 'failOperation',
+    set: () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: textParam('outcome') }),
+  },
 })

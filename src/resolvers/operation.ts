@@ -7,10 +7,23 @@ import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
 import { callInstead, lookAt, notFound, type Refusal } from '../refusals.ts'
-import { answer, type CallInput, causeOf, faulty, idempotencyOf, illegalState, keyReused, type Payload, type Result, refuseFaults, versionConflict } from './call.ts'
+import {
+  answer,
+  type CallInput,
+  causeOf,
+  faulty,
+  idempotencyOf,
+  illegalState,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+  versionConflict,
+} from './call.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
-import { type Answer, answeredBefore, type Call, type Database, type Operation, transition } from './transition.ts'
+import { answeredBefore } from './read-back.ts'
+import { type Answer, type Call, type Database, type Operation, transition } from './transition.ts'
 
 export interface OperationPayload extends Payload {
   readonly operation: Operation
@@ -23,8 +36,12 @@ export const retryOperation = (context: Context, input: ById) => onOperation(con
 /** Takes back a roll-out that has not begun; its deployment becomes FAILED in the same statement. Teardowns are never cancelled. */
 export const cancelOperation = (context: Context, input: ById) => onOperation(context, 'cancelOperation', input)
 
-function onOperation(context: Context, action: 'retryOperation' | 'cancelOperation', input: ById): Promise<Result<OperationPayload>> {
-  return answer(context, 'operation', action, async (): Promise<Result<OperationPayload>> => {
+function onOperation(
+  context: Context,
+  action: 'retryOperation' | 'cancelOperation',
+  input: ById,
+): Promise<Result<OperationPayload>> {
+  return answer(context, 'Operation', action, async (): Promise<Result<OperationPayload>> => {
     const checked = check(nothingElse, input)
     if (faulty(checked)) return refuseFaults(checked)
     const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
@@ -44,8 +61,10 @@ function onOperation(context: Context, action: 'retryOperation' | 'cancelOperati
       if (before) return before
       return possible ? versionConflict('operation', work, checked.expectedVersion) : notNow(action, work)
     }
-    const found: Answer<typeof deployment, typeof operation> =
-      action === 'retryOperation' ? await transition(context.db, retryRollOut, call) : await transition(context.db, cancelRollOut, call)
+    const found: Answer<typeof deployment> =
+      action === 'retryOperation'
+        ? await transition(context.db, retryRollOut, call)
+        : ((await transition(context.db, cancelRollOut, call)) as Answer<typeof deployment>)
     switch (found.kind) {
       case 'moved':
         if (found.operation) context.nudge()
@@ -73,7 +92,9 @@ async function find(context: Context, id: string): Promise<Operation | null> {
 async function repeat(context: Context, call: Call, action: string): Promise<Result<OperationPayload> | null> {
   const before = await answeredBefore(context.db, call)
   if (!before) return null
-  return before.kind === 'key-reused' ? keyReused(action, before) : replay(context, before.operationId ?? String(call.operationId))
+  return before.kind === 'key-reused'
+    ? keyReused(action, before)
+    : replay(context, before.operationId ?? String(call.operationId))
 }
 
 async function replay(context: Context, id: string): Promise<OperationPayload> {
@@ -107,7 +128,13 @@ export async function kindsDue(db: Database, kinds: readonly string[]): Promise<
   const rows = await db
     .selectDistinct({ kind: operation.kind })
     .from(operation)
-    .where(and(inArray(operation.kind, [...kinds]), inArray(operation.state, ['PENDING', 'RUNNING', 'UNKNOWN']), sql`${operation.dueAt} <= now()`))
+    .where(
+      and(
+        inArray(operation.kind, [...kinds]),
+        inArray(operation.state, ['PENDING', 'RUNNING', 'UNKNOWN']),
+        sql`${operation.dueAt} <= now()`,
+      ),
+    )
   return rows.map((row) => row.kind)
 }
 

@@ -35,7 +35,11 @@ export async function bootstrap(db: Database, given: string | null): Promise<str
   const [known] = await db.select({ id: apiToken.id }).from(apiToken).where(eq(apiToken.id, firstToken))
   if (known) return null
   await once(() =>
-    bring(db, createRule, { ...cause, id: firstTeam, values: { name: 'first', capDeployments: standardCaps.deployments } }),
+    bring(db, createRule, {
+      ...cause,
+      id: firstTeam,
+      values: { name: 'first', capDeployments: standardCaps.deployments },
+    }),
   )
   const token = given === null ? mintToken() : { ...parsed(given), plaintext: given }
   const facts = { name: 'first owner', scopes, expiresAt: new Date(Date.now() + yearMs) }
@@ -59,4 +63,3 @@ async function once(make: () => Promise<unknown>): Promise<boolean> {
     throw error
   }
 }
-

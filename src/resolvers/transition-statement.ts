@@ -78,21 +78,15 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   if (effect) records.push(recordQueued)
   ctes.push(['recorded', recordAll(records)])
   if (rule.releases) ctes.push(...release(rule.releases))
-  if (rule.called) ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
-  const joins = [sql`found left join moved on moved.id = found.id`]
-  if (effect) joins.push(sql`left join queued on queued.subject_id = found.id`)
-  if (also) joins.push(sql`left join found_also on true left join moved_also on true`)
-  return db
-    .with(...ctes.map(([name, body]) => db.$with(name, {}).as(body)))
-    .select({
-      found: getTableColumns(foundRow),
-      moved: getTableColumns(alias(subject.table, 'moved')),
-      ...(effect ? { operation: getTableColumns(alias(operation, 'queued')) } : {}),
-      ...(also ? { foundAlso: getTableColumns(alias(also.table, 'found_also')) } : {}),
-      ...(also ? { movedAlso: getTableColumns(alias(also.table, 'moved_also')) } : {}),
-    } as never)
-    .from(sql.join(joins, sql` `))
-    .prepare(rule.name)
+  if (rule.called)
+    ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
+  return read(db, rule.name, ctes, [
+    ['found', 'found', subject.table],
+    ['moved', 'moved', subject.table, sql`moved.id = found.id`],
+    ...(effect ? [['operation', 'queued', operation, sql`queued.subject_id = found.id`] as const] : []),
+    ...(also ? [['foundAlso', 'found_also', also.table, sql`true`] as const] : []),
+    ...(also ? [['movedAlso', 'moved_also', also.table, sql`true`] as const] : []),
+  ])
 }
 
 /** Prepares a birth's statement. Its rows are `{ moved, operation }`; none when the key was used before. */
@@ -111,14 +105,29 @@ export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
   if (birth.takes) ctes.push(['taken', take(birth.takes)])
   if (birth.caps) ctes.push(['caps', cap(birth.caps)])
   ctes.push(['remembered', remember(sql`moved m`, move.effect !== undefined, birth.result)])
-  return db
-    .with(...ctes.map(([name, body]) => db.$with(name, {}).as(body)))
-    .select({
-      moved: getTableColumns(alias(birth.table, 'moved')),
-      ...(move.effect ? { operation: getTableColumns(alias(operation, 'queued')) } : {}),
-    } as never)
-    .from(move.effect ? sql`moved left join queued on true` : sql`moved`)
-    .prepare(birth.name)
+  return read(db, birth.name, ctes, [
+    ['moved', 'moved', birth.table],
+    ...(move.effect ? [['operation', 'queued', operation, sql`true`] as const] : []),
+  ])
+}
+
+/** Puts the steps together: what the final SELECT shows of which CTE, the first one leading and the rest joined to it. */
+function read(
+  db: PostgresJsDatabase,
+  name: string,
+  ctes: readonly (readonly [string, SQL])[],
+  shown: readonly (readonly [field: string, cte: string, table: PgTable, on?: SQL])[],
+) {
+  const steps = new Map(ctes.map(([cte, body]) => [cte, db.$with(cte, {}).as(body)]))
+  const fields = Object.fromEntries(shown.map(([field, cte, table]) => [field, getTableColumns(alias(table, cte))]))
+  const [[, first] = ['', ''], ...rest] = shown
+  let query = db
+    .with(...steps.values())
+    .select(fields)
+    .from(steps.get(first) as never)
+    .$dynamic()
+  for (const [, cte, , on] of rest) query = query.leftJoin(steps.get(cte) as never, on)
+  return query.prepare(name)
 }
 
 const notYetAnswered = sql`not exists (select 1 from ${idempotencyKey} k where k.actor_id = ${textParam('actorId')}
@@ -176,7 +185,9 @@ function queue(entity: string, effect: string): SQL {
   return sql`${insertFrom(operation, values, sql`moved`)} returning ${list(operation)}`
 }
 
-const recordAll = (records: SQL[]): SQL => sql`insert into ${event} (occurred_at, team_id, subject_type, subject_id, kind, from_state,
+const recordAll = (
+  records: SQL[],
+): SQL => sql`insert into ${event} (occurred_at, team_id, subject_type, subject_id, kind, from_state,
   to_state, generation, version, operation_id, data, actor_kind, actor_id, request_id, transition_id)
   select clock_timestamp(), e.*, ${textParam('actorKind')}, ${textParam('actorId')}, ${textParam('requestId')}, ${textParam('transitionId')}
   from (${sql.join(records, sql` union all `)}) e`
@@ -186,7 +197,11 @@ function record(part: Part<LifecycleTable>, moved: string, found: string | null,
   const m = ident(moved)
   const team = table === 'team' ? sql`${m}.id` : sql`${m}.team_id`
   const operationId =
-    table === 'operation' ? sql`${m}.id` : queued ? sql`(select q.id from queued q where q.subject_id = ${m}.id)` : textParam('operationId')
+    table === 'operation'
+      ? sql`${m}.id`
+      : queued
+        ? sql`(select q.id from queued q where q.subject_id = ${m}.id)`
+        : textParam('operationId')
   return sql`select ${team}, ${literal(entity)}, ${m}.id, ${literal(part.action)},
     ${found ? sql`${ident(found)}.state` : sql`null::text`}, ${m}.state, ${m}.generation, ${m}.version, ${operationId}, ${data ?? sql`null::jsonb`}
     from ${m}${found ? sql` join ${ident(found)} on ${ident(found)}.id = ${m}.id` : sql``}`
@@ -213,8 +228,14 @@ function release(kind: string): [string, SQL][] {
   const ours = sql`u.kind = ${literal(kind)}`
   return [
     ['given', sql`select team_id, count(*)::int as n from moved group by team_id`],
-    ['counters', sql`select u.team_id from ${planUsage} u where ${ours} and u.team_id in (select team_id from given) order by u.team_id for no key update`],
-    ['released', sql`update ${planUsage} u set used = u.used - given.n from given join counters using (team_id) where ${ours} and u.team_id = given.team_id`],
+    [
+      'counters',
+      sql`select u.team_id from ${planUsage} u where ${ours} and u.team_id in (select team_id from given) order by u.team_id for no key update`,
+    ],
+    [
+      'released',
+      sql`update ${planUsage} u set used = u.used - given.n from given join counters using (team_id) where ${ours} and u.team_id = given.team_id`,
+    ],
   ]
 }
 

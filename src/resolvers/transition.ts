@@ -1,16 +1,16 @@
 // The only writer of state. A rule says which declared move is made, on which rows, for which extra reasons; transition()
 // makes it in one statement and one round trip, and answers with what became of it: moved, refused, missing.
 // Nothing else in Pawl changes a state column, and the database refuses whoever tries.
-import { and, desc, eq, type SQL } from 'drizzle-orm'
+import type { SQL } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
-import { event } from '../db/event.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
-import { idempotencyKey } from '../db/idempotency-key.ts'
-import { operation } from '../db/operation.ts'
+import type { operation } from '../db/operation.ts'
+import { statementOf } from '../db/prepared.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { UsageKind } from '../db/team.ts'
 import type { Machine } from '../lifecycle/machine.ts'
+import { answeredBefore, lookUp } from './read-back.ts'
 import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
 export type Database = PostgresJsDatabase
@@ -126,27 +126,9 @@ export type Answer<T extends LifecycleTable, U extends LifecycleTable = Lifecycl
   | KeyReused
 
 /** Declares a rule; the types of its rows are kept. */
-export const defineRule = <T extends LifecycleTable, U extends LifecycleTable = LifecycleTable>(rule: Rule<T, U>) => rule
+export const defineRule = <T extends LifecycleTable, U extends LifecycleTable = LifecycleTable>(rule: Rule<T, U>) =>
+  rule
 export const defineBirth = <T extends LifecycleTable>(birth: Birth<T>) => birth
-
-interface Statement {
-  execute(values: Record<string, unknown>): Promise<unknown>
-}
-/** Statements are built once per database handle. */
-const prepared = new WeakMap<Database, Map<string, Statement>>()
-
-function statementOf(db: Database, name: string, prepare: () => Statement): Statement {
-  let byName = prepared.get(db)
-  if (!byName) {
-    byName = new Map()
-    prepared.set(db, byName)
-  }
-  const known = byName.get(name)
-  if (known) return known
-  const statement = prepare()
-  byName.set(name, statement)
-  return statement
-}
 
 interface FoundRow {
   found: unknown
@@ -171,13 +153,18 @@ export async function transition<T extends LifecycleTable, U extends LifecycleTa
   return decide(db, call, values, String(call.values?.id ?? ''), rule.subject.table, async () => {
     const [row] = (await statement.execute(values)) as FoundRow[]
     if (!row) return { kind: 'missing' }
-    if (!row.moved) return { kind: 'refused', found: row.found as Row<T>, also: (row.foundAlso ?? null) as Row<U> | null }
+    if (!row.moved)
+      return { kind: 'refused', found: row.found as Row<T>, also: (row.foundAlso ?? null) as Row<U> | null }
     return moved<T, U>(row)
   })
 }
 
 /** Makes a row, or says which call made it before. Constraints come out as `DatabaseFault` of kind `constraint`. */
-export async function bring<T extends LifecycleTable>(db: Database, birth: Birth<T>, call: Call & { id: string }): Promise<Answer<T>> {
+export async function bring<T extends LifecycleTable>(
+  db: Database,
+  birth: Birth<T>,
+  call: Call & { id: string },
+): Promise<Answer<T>> {
   const statement = statementOf(db, birth.name, () => prepareBirth(db, birth as unknown as Birth))
   const values = parameters({ ...call, values: { ...call.values, id: call.id } }, 1)
   return decide(db, call, values, call.id, birth.table, async () => {
@@ -248,47 +235,6 @@ async function decide<T extends LifecycleTable, U extends LifecycleTable>(
     }
     throw error
   }
-}
-
-/** What a call that won under this key was told; null when none did. A fresh statement: it sees what a waiter could not. */
-export async function answeredBefore(db: Database, call: Pick<Call, 'actor' | 'idempotency'>): Promise<Replayed | KeyReused | null> {
-  const { idempotency, actor } = call
-  if (!idempotency) return null
-  const [stored] = await db
-    .select()
-    .from(idempotencyKey)
-    .where(
-      and(
-        eq(idempotencyKey.actorId, actor.id),
-        eq(idempotencyKey.mutation, idempotency.mutation),
-        eq(idempotencyKey.key, idempotency.key),
-      ),
-    )
-  if (!stored) return null
-  if (stored.inputHash !== idempotency.inputHash) return { kind: 'key-reused', firstUsedAt: stored.createdAt }
-  return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }
-}
-
-/** After a lost connection: did the statement commit? Its event says so, under the id that was made for it here. */
-async function lookUp<T extends LifecycleTable, U extends LifecycleTable>(
-  db: Database,
-  subjectId: string,
-  transitionId: string,
-  table: T,
-): Promise<Moved<T, U> | null> {
-  // Waits for the lost statement to end, should the server still be at it.
-  await db.select({ id: table.id }).from(table as never).where(eq(table.id, subjectId)).for('no key update')
-  const [trace] = await db
-    .select()
-    .from(event)
-    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, transitionId)))
-    .orderBy(desc(event.id))
-    .limit(1)
-  if (!trace) return null
-  const [row] = (await db.select().from(table as never).where(eq(table.id, subjectId))) as Row<T>[]
-  if (!row) return null
-  const [work] = trace.operationId ? await db.select().from(operation).where(eq(operation.id, trace.operationId)) : []
-  return { kind: 'moved', before: null, row, also: null, operation: work ?? null }
 }
 
 /** The states that a rule may start from, for explaining a refusal. */

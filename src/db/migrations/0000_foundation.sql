@@ -84,6 +84,7 @@ CREATE TABLE "operation" (
 	"subject_type" text NOT NULL,
 	"subject_id" text NOT NULL,
 	"attempt" integer DEFAULT 0 NOT NULL,
+	"failures" integer DEFAULT 0 NOT NULL,
 	"due_at" timestamp (6) with time zone NOT NULL,
 	"claim_token" text,
 	"claimed_by" text,

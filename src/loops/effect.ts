@@ -1,0 +1,58 @@
+// What the dispatcher knows of an effect: how many at once, how often it may fail, and how one claim of it is worked on.
+// A runner calls drivers and says how the claim ends; the dispatcher writes that down.
+import type { Fence, Outcome } from '../drivers/outcome.ts'
+import type { SubjectType } from '../resolvers/operation-rule.ts'
+import type { Cause, Operation, Rule } from '../resolvers/transition.ts'
+
+/** One claim of an operation. */
+export interface Work {
+  readonly operation: Operation
+  /** The last claim ended in "unknown": look before anything is done. */
+  readonly recovering: boolean
+  readonly fence: Fence
+  readonly cause: Cause
+  /** Aborted when the claim can no longer be trusted: whatever is under way must stop, nothing may be written. */
+  readonly lost: AbortSignal
+  /** Aborted when the work should be left at the next good point: superseded, or this process drains. */
+  readonly leave: AbortSignal
+  /** Calls a driver: timed, counted, bounded; a driver that throws or hangs is an unknown outcome. */
+  call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>>
+  /** Waits between two calls; false when the work is to be left instead. */
+  pause(ms: number): Promise<boolean>
+}
+
+/** How a claim ends. */
+export type Ending =
+  /** The subject and the operation move together. */
+  | {
+      readonly kind: 'finish'
+      readonly rule: Rule
+      readonly outcome: string
+      readonly values?: Readonly<Record<string, string | number | null>>
+    }
+  /** Tried again later; `failed` counts against the effect's bound. */
+  | { readonly kind: 'postpone'; readonly outcome: string; readonly failed: boolean; readonly afterMs?: number }
+  /** Nobody knows whether it happened: observed at the next claim. */
+  | { readonly kind: 'unknown'; readonly outcome: string }
+  /** The subject has moved on: a newer wish, or nothing left to do. */
+  | { readonly kind: 'moved-on' }
+
+export interface Effect {
+  /** The operation's kind. */
+  readonly kind: string
+  readonly subjectType: SubjectType
+  /** Claims of this kind that one process works on at a time, so that a flood of one kind starves no other. */
+  readonly concurrency: number
+  /** Failures after which `giveUp` ends it; null: never, it is tried until it is done. */
+  readonly maxFailures: number | null
+  run(work: Work): Promise<Ending>
+  /** How it ends when its failures are used up. */
+  giveUp?(outcome: string): Ending
+}
+
+const firstBackoffMs = 500
+const maxBackoffMs = 60_000
+
+/** Exponential, capped, with full jitter: 0 to min(60 s, 0.5 s × 2^failures). */
+export const backoffMs = (failures: number, random = Math.random): number =>
+  Math.round(random() * Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failures, 20)))

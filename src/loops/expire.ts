@@ -1,0 +1,31 @@
+// Ends what has outlived its time limit. The predicate is repeated in full under the lock, so that whoever extends the
+// limit or takes it away meanwhile wins; a deployment's teardown is accepted in the same statement.
+import { expireApiToken } from '../resolvers/api-token.ts'
+import { expireDeployment } from '../resolvers/deployment-rule.ts'
+import { type Cause, type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
+import type { LoopDeclaration } from './loop.ts'
+
+const batch = 200
+const cause = (): Cause => ({ actor: { kind: 'loop', id: 'expire' }, requestId: `expire-${crypto.randomUUID()}` })
+
+export const expireLoop = (db: Database, accepted: () => void): LoopDeclaration => ({
+  name: 'expire',
+  everyMs: 60_000,
+  deadlineMs: 30_000,
+  async pass(signal) {
+    const deployments = await drain(db, expireDeployment as unknown as Rule, signal)
+    if (deployments > 0) accepted()
+    const tokens = await drain(db, expireApiToken as unknown as Rule, signal)
+    return { moved: deployments + tokens }
+  },
+})
+
+/** Batch after batch while there is more and time is left. */
+async function drain(db: Database, rule: Rule, signal: AbortSignal): Promise<number> {
+  let total = 0
+  for (;;) {
+    const moved = await transitionEach(db, rule, cause(), batch)
+    total += moved.length
+    if (moved.length < batch || signal.aborted) return total
+  }
+}

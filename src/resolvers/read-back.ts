@@ -1,0 +1,59 @@
+// Reading back what was decided: for a repeat under an idempotency key, and after a connection that was lost with the
+// answer. Fresh statements, so that they see what a statement that waited for a lock could not.
+import { and, desc, eq } from 'drizzle-orm'
+import { event } from '../db/event.ts'
+import { idempotencyKey } from '../db/idempotency-key.ts'
+import { operation } from '../db/operation.ts'
+import type { LifecycleTable } from '../db/tables.ts'
+import type { Call, Database, KeyReused, Moved, Replayed, Row } from './transition.ts'
+
+/** What a call that won under this key was told; null when none did. A fresh statement: it sees what a waiter could not. */
+export async function answeredBefore(
+  db: Database,
+  call: Pick<Call, 'actor' | 'idempotency'>,
+): Promise<Replayed | KeyReused | null> {
+  const { idempotency, actor } = call
+  if (!idempotency) return null
+  const [stored] = await db
+    .select()
+    .from(idempotencyKey)
+    .where(
+      and(
+        eq(idempotencyKey.actorId, actor.id),
+        eq(idempotencyKey.mutation, idempotency.mutation),
+        eq(idempotencyKey.key, idempotency.key),
+      ),
+    )
+  if (!stored) return null
+  if (stored.inputHash !== idempotency.inputHash) return { kind: 'key-reused', firstUsedAt: stored.createdAt }
+  return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }
+}
+
+/** After a lost connection: did the statement commit? Its event says so, under the id that was made for it here. */
+export async function lookUp<T extends LifecycleTable, U extends LifecycleTable>(
+  db: Database,
+  subjectId: string,
+  transitionId: string,
+  table: T,
+): Promise<Moved<T, U> | null> {
+  // Waits for the lost statement to end, should the server still be at it.
+  await db
+    .select({ id: table.id })
+    .from(table as never)
+    .where(eq(table.id, subjectId))
+    .for('no key update')
+  const [trace] = await db
+    .select()
+    .from(event)
+    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, transitionId)))
+    .orderBy(desc(event.id))
+    .limit(1)
+  if (!trace) return null
+  const [row] = (await db
+    .select()
+    .from(table as never)
+    .where(eq(table.id, subjectId))) as Row<T>[]
+  if (!row) return null
+  const [work] = trace.operationId ? await db.select().from(operation).where(eq(operation.id, trace.operationId)) : []
+  return { kind: 'moved', before: null, row, also: null, operation: work ?? null }
+}
