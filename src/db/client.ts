@@ -79,7 +79,7 @@ async function runStatement(set: SlotSet, channels: WeakMap<Slot, Channel>, stat
   const read = name?.startsWith('read:') ?? false
   const repeats: Record<Repeat, number> = { conflict: 0, unsent: 0, 'lost-read': 0, prepared: 0 }
   for (;;) {
-    const slot = await set.acquire()
+    const slot = await set.acquire(name)
     slot.sent = false
     try {
       const rows = await (channels.get(slot) ?? slot).run(statement)

@@ -108,6 +108,7 @@ export function toFault(error: unknown, sent: boolean, about: { statement?: stri
 }
 
 const BUSY: Rule = { kind: 'busy', reason: 'a lock was not free in time', retire: false }
+const LOST: Rule = { kind: 'unavailable', reason: 'the answer was lost', retire: true }
 const CONSTRAINT: Rule = { kind: 'constraint', reason: 'a constraint refused the row', retire: false }
 const CONFLICT: Rule = { kind: 'busy', reason: 'conflicting statements', retire: false, repeat: 'conflict' }
 const FULL: Rule = { kind: 'unavailable', reason: 'the server is at its limit', retire: true }
@@ -142,11 +143,11 @@ const RULES: Readonly<Record<string, Rule>> = {
 }
 
 function lost(error: unknown, sent: boolean, read: boolean): Rule {
-  if (!sent) return { kind: 'unavailable', reason: 'no connection', retire: true, repeat: 'unsent' }
-  if (!read) return { kind: 'unknown-outcome', reason: 'the answer was lost', retire: true }
-  const rule: Rule = { kind: 'unavailable', reason: 'the answer was lost', retire: true }
-  // A read that used up its deadline is not repeated: the caller has waited long enough.
-  return error instanceof ConnectionLost && error.code === 'DEADLINE' ? rule : { ...rule, repeat: 'lost-read' }
+  const rule: Rule = sent && !read ? { ...LOST, kind: 'unknown-outcome' } : LOST
+  // What used up its deadline is not repeated: the caller has waited long enough.
+  if (error instanceof ConnectionLost && error.code === 'DEADLINE') return { ...rule, reason: 'no answer in time' }
+  if (!sent) return { ...rule, reason: 'no connection', repeat: 'unsent' }
+  return read ? { ...rule, repeat: 'lost-read' } : rule
 }
 
 /** The connection's state is doubtful after a bug on our side of it, so it goes. */

@@ -2,7 +2,7 @@
 // a bounded time. Slots are opened when a caller needs one and replaced when another caller does; while the server
 // cannot be reached, attempts are spaced out for the whole set, so a restart is not greeted by a stampede.
 
-import { DatabaseFault, sqlStateOf, toFault } from './fault.ts'
+import { DatabaseFault, sqlStateOf } from './fault.ts'
 import type { Slot } from './slot.ts'
 
 export interface SlotSetOptions {
@@ -16,6 +16,7 @@ export interface SlotSetOptions {
 interface Waiter {
   readonly resolve: (slot: Slot) => void
   readonly reject: (fault: DatabaseFault) => void
+  readonly statement: string | undefined
   readonly timer: NodeJS.Timeout
 }
 
@@ -24,6 +25,7 @@ interface Lease {
   readonly retireAtMs: number
 }
 
+const CLOSED = 'the pool is closed'
 const BACKOFF_FIRST_MS = 25
 const BACKOFF_CAP_MS = 1000
 
@@ -49,18 +51,20 @@ export class SlotSet {
     return { idle, busy: this.#live.size - idle, waiting: this.#waiters.length, retired: this.#retired }
   }
 
-  /** A slot for one statement; give it back with `release`. Throws a fault `unavailable` when there is none in time. */
-  acquire(): Promise<Slot> {
-    if (this.#closed) return Promise.reject(new DatabaseFault('unavailable', 'the pool is closed'))
+  /** A slot for the statement of that name; give it back with `release`. Throws `unavailable` when there is none in time. */
+  acquire(statement: string | undefined): Promise<Slot> {
+    if (this.#closed) return Promise.reject(new DatabaseFault('unavailable', CLOSED, { statement }))
     const slot = this.#idle.pop()
     if (slot !== undefined) return Promise.resolve(slot)
     if (this.#waiters.length >= this.#options.maxWaiting) {
-      return Promise.reject(new DatabaseFault('unavailable', 'too many statements wait for a connection'))
+      return Promise.reject(
+        new DatabaseFault('unavailable', 'too many statements wait for a connection', { statement }),
+      )
     }
     return new Promise((resolve, reject) => {
       // Not unref'd: somebody waits for it, and a process with nothing else to do would end in silence.
       const timer = setTimeout(() => this.#giveUp(waiter), this.#options.waitForSlotMs)
-      const waiter: Waiter = { resolve, reject, timer }
+      const waiter: Waiter = { resolve, reject, statement, timer }
       this.#waiters.push(waiter)
       this.#grow()
     })
@@ -83,7 +87,7 @@ export class SlotSet {
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true
     clearTimeout(this.#backoff)
-    this.#rejectWaiters(new DatabaseFault('unavailable', 'the pool is closed'))
+    this.#rejectWaiters(CLOSED)
     const ended = this.#idle.map((slot) => {
       this.#live.delete(slot)
       return slot.retire(false)
@@ -149,7 +153,7 @@ export class SlotSet {
     this.#settle()
     if (this.#closed) return
     const refused = /^(53[34]00|28|3D000)/.test(sqlStateOf(error) ?? '')
-    if (refused && this.#live.size === 0) this.#rejectWaiters(toFault(error, false))
+    if (refused && this.#live.size === 0) this.#rejectWaiters('the server lets nobody in', sqlStateOf(error))
     if (this.#backoff !== undefined) return
     const capMs = Math.min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures, 10))
     this.#backoff = setTimeout(
@@ -193,15 +197,15 @@ export class SlotSet {
     this.#waiters = this.#waiters.filter((other) => other !== waiter)
     const reason = this.#failures > 0 ? 'the server cannot be reached' : 'no connection became free in time'
     const sqlState = this.#failures > 0 ? sqlStateOf(this.#lastFailure) : undefined
-    waiter.reject(new DatabaseFault('unavailable', reason, { sqlState }))
+    waiter.reject(new DatabaseFault('unavailable', reason, { sqlState, statement: waiter.statement }))
   }
 
-  #rejectWaiters(fault: DatabaseFault): void {
+  #rejectWaiters(reason: string, sqlState?: string): void {
     const waiters = this.#waiters
     this.#waiters = []
-    for (const waiter of waiters) {
-      clearTimeout(waiter.timer)
-      waiter.reject(new DatabaseFault(fault.kind, fault.message.replace(/^\w+: /, ''), {}))
+    for (const { timer, reject, statement } of waiters) {
+      clearTimeout(timer)
+      reject(new DatabaseFault('unavailable', reason, { sqlState, statement }))
     }
   }
 }

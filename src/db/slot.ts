@@ -40,7 +40,7 @@ export interface Slot extends Channel {
   readonly pid: number
   readonly openedAtMs: number
   readonly alive: boolean
-  /** Whether any byte of the last statement has left this process. Reset it before each statement. */
+  /** Whether the last statement has left this process to be executed. Reset it before each statement. */
   sent: boolean
   /** Ends the connection: politely when idle, at once when `hard`. Resolves when it is closed; never rejects. */
   retire(hard: boolean): Promise<void>
@@ -120,7 +120,8 @@ class Line implements Slot {
       if (STATEFUL.has(rows.command)) throw this.#stateful(rows.command)
       return rows
     } catch (error) {
-      this.sent ||= (this.#socket?.bytesWritten ?? 0) > this.#bytesBefore
+      const wrote = (this.#socket?.bytesWritten ?? 0) > this.#bytesBefore
+      this.sent ||= wrote && !isBeingParsed(query)
       throw error
     }
   }
@@ -182,6 +183,11 @@ class Line implements Slot {
     socket.on('close', () => this.#gone())
     return socket
   }
+}
+
+/** A statement with parameters is parsed first, and sent for execution when the types are known: one round trip later. */
+function isBeingParsed(query: object): boolean {
+  return Boolean((query as { describeFirst?: unknown }).describeFirst)
 }
 
 interface Address {
