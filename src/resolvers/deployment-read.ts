@@ -1,0 +1,50 @@
+// Reading deployments: the team's list, many by id, and the environment of many, each in one statement. The environment
+// is left out of lists: it may be 64 KB a row, and few who list want it.
+import { getTableColumns, sql } from 'drizzle-orm'
+import { deployment, type Env } from '../db/deployment.ts'
+import type { DeploymentState } from '../lifecycle/deployment.ts'
+import { lookUp } from './look-up.ts'
+import { defineList, names, storable } from './page.ts'
+import type { Database } from './transition.ts'
+import { listParam, textParam } from './transition-statement.ts'
+
+const { env, envRevision: _revision, incarnation: _incarnation, ...shown } = getTableColumns(deployment)
+
+/** A deployment without what callers never see; with its environment where that was read anyway. */
+export type DeploymentView = Omit<typeof deployment.$inferSelect, 'env' | 'envRevision' | 'incarnation'> & {
+  readonly env?: Env
+}
+
+export interface DeploymentFilter {
+  readonly environment?: string | null
+  readonly name?: string | null
+  readonly states?: readonly DeploymentState[] | null
+}
+
+export const deployments = defineList<DeploymentView>({
+  name: 'deployments',
+  table: deployment,
+  columns: shown,
+  key: 'created',
+  where: sql`(${textParam('environment')} is null or ${deployment.environment} = ${textParam('environment')})
+    and (${textParam('name')} is null or ${deployment.name} = ${textParam('name')})
+    and (${textParam('states')} is null or ${deployment.state} = any(${listParam('states')}))`,
+})
+
+/** The parameters of the list's filter. Throws `BadUserInput`. */
+export const deploymentFilter = (filter: DeploymentFilter | null | undefined) => ({
+  environment: storable('filter.environment', filter?.environment),
+  name: storable('filter.name', filter?.name),
+  states: names(filter?.states),
+})
+
+/** Deployments of the team by id, in the order asked for; null where there is none. */
+export const deploymentsById = (db: Database, teamId: string, ids: readonly string[]) =>
+  lookUp<DeploymentView>(db, 'read:deployment.byId', { table: deployment, columns: shown }, teamId, ids)
+
+/** Their environments, in the order asked for. */
+export async function envsOf(db: Database, teamId: string, ids: readonly string[]): Promise<Env[]> {
+  const source = { table: deployment, columns: { id: deployment.id, env } }
+  const rows = await lookUp<{ id: string; env: Env }>(db, 'read:deployment.env', source, teamId, ids)
+  return rows.map((row) => row?.env ?? {})
+}

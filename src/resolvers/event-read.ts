@@ -1,0 +1,39 @@
+// Reading the event log: the team's, and those of many subjects. Readers follow the position alone, which has no gap and
+// never goes back; an event without one is not shown yet.
+import { getTableColumns, sql } from 'drizzle-orm'
+import { event } from '../db/event.ts'
+import { defineList, storable } from './page.ts'
+import { textParam } from './transition-statement.ts'
+
+const { transitionId: _transitionId, id: _id, ...shown } = getTableColumns(event)
+export type EventView = Omit<typeof event.$inferSelect, 'transitionId' | 'id'>
+
+export interface EventFilter {
+  readonly subject?: string | null
+  readonly kind?: string | null
+  readonly actor?: string | null
+  readonly from?: Date | null
+  readonly to?: Date | null
+}
+
+export const events = defineList<EventView>({
+  name: 'events',
+  table: event,
+  columns: shown,
+  key: 'position',
+  owner: event.subjectId,
+  where: sql`(${textParam('subject')} is null or ${event.subjectId} = ${textParam('subject')})
+    and (${textParam('kind')} is null or ${event.kind} = ${textParam('kind')})
+    and (${textParam('actor')} is null or ${event.actorId} = ${textParam('actor')})
+    and (${textParam('from')} is null or ${event.occurredAt} >= ${textParam('from')}::timestamptz)
+    and (${textParam('to')} is null or ${event.occurredAt} < ${textParam('to')}::timestamptz)`,
+})
+
+/** The parameters of the list's filter. Throws `BadUserInput`. */
+export const eventFilter = (filter: EventFilter | null | undefined) => ({
+  subject: storable('filter.subject', filter?.subject),
+  kind: storable('filter.kind', filter?.kind),
+  actor: storable('filter.actor', filter?.actor),
+  from: filter?.from?.toISOString() ?? null,
+  to: filter?.to?.toISOString() ?? null,
+})

@@ -1,0 +1,87 @@
+// The loaders of one request: whatever is asked for at one level of a query is read by one statement. They live as long
+// as the request, so nothing is ever served from an older one, and they only ever see the caller's own team.
+import DataLoader from 'dataloader'
+import { getTableColumns } from 'drizzle-orm'
+import type { Actor } from '../auth.ts'
+import type { Env } from '../db/deployment.ts'
+import { entityOfId, type IdEntity } from '../db/id.ts'
+import { team } from '../db/team.ts'
+import { type ApiTokenView, apiTokensById } from './api-token-read.ts'
+import { type DeploymentView, deploymentsById, envsOf } from './deployment-read.ts'
+import { type EventView, events } from './event-read.ts'
+import { lookUp } from './look-up.ts'
+import { type OperationView, operations, operationsById } from './operation-read.ts'
+import { countsOf, type List, type Page, type PageArgs, pagesOf } from './page.ts'
+import type { Database } from './transition.ts'
+
+export type Team = typeof team.$inferSelect
+export type NodeRow = DeploymentView | OperationView | ApiTokenView | Team
+
+/** Pages of one list for many owners, batched per set of page arguments. */
+export interface ChildList<R> {
+  page(ownerId: string, args: PageArgs): Promise<Page<R>>
+  count(ownerId: string): Promise<number>
+}
+
+export interface Loaders {
+  readonly deployment: DataLoader<string, DeploymentView | null>
+  readonly operation: DataLoader<string, OperationView | null>
+  readonly apiToken: DataLoader<string, ApiTokenView | null>
+  readonly team: DataLoader<string, Team | null>
+  readonly env: DataLoader<string, Env>
+  readonly operationsOf: ChildList<OperationView>
+  readonly eventsOf: ChildList<EventView>
+  /** Any object by its id; null for what is none of ours, not there, or another team's. */
+  node(id: string): Promise<NodeRow | null>
+}
+
+/** The most ids that one statement is given. */
+const maxBatchSize = 500
+
+export function createLoaders(db: Database, actor: Actor): Loaders {
+  const { teamId } = actor
+  const byId = <R>(read: (db: Database, teamId: string, ids: readonly string[]) => Promise<R[]>) =>
+    new DataLoader<string, R>((ids) => read(db, teamId, ids), { maxBatchSize })
+  const deployment = byId(deploymentsById)
+  const operation = byId(operationsById)
+  const apiToken = byId(apiTokensById)
+  const teams = byId((from, own, ids) =>
+    lookUp<Team>(from, 'read:team.byId', { table: team, columns: getTableColumns(team) }, own, ids),
+  )
+  const ofEntity: Record<IdEntity, DataLoader<string, NodeRow | null>> = {
+    Deployment: deployment as DataLoader<string, NodeRow | null>,
+    Operation: operation as DataLoader<string, NodeRow | null>,
+    ApiToken: apiToken as DataLoader<string, NodeRow | null>,
+    Team: teams as DataLoader<string, NodeRow | null>,
+  }
+  return {
+    deployment,
+    operation,
+    apiToken,
+    team: teams,
+    env: byId(envsOf),
+    operationsOf: childList(db, teamId, operations),
+    eventsOf: childList(db, teamId, events),
+    async node(id) {
+      const entity = entityOfId(id)
+      return entity === null ? null : await ofEntity[entity].load(id)
+    },
+  }
+}
+
+function childList<R>(db: Database, teamId: string, list: List<R>): ChildList<R> {
+  const pages = new Map<string, DataLoader<string, Page<R>>>()
+  const counts = new DataLoader<string, number>((ids) => countsOf(db, teamId, list, ids), { maxBatchSize })
+  return {
+    page(ownerId, args) {
+      const key = JSON.stringify([args.first ?? null, args.after ?? null, args.last ?? null, args.before ?? null])
+      let loader = pages.get(key)
+      if (!loader) {
+        loader = new DataLoader<string, Page<R>>((ids) => pagesOf(db, teamId, list, ids, args), { maxBatchSize })
+        pages.set(key, loader)
+      }
+      return loader.load(ownerId)
+    },
+    count: (ownerId) => counts.load(ownerId),
+  }
+}
