@@ -105,13 +105,8 @@ export class Claim {
         failed: !(error instanceof DatabaseFault),
       }
     }
-    log.info(
-      {
-        ...facts,
-        outcome: 'outcome' in ending ? `${ending.kind}: ${ending.outcome}` : ending.kind,
-      },
-      'operation',
-    )
+    const outcome = 'outcome' in ending ? `${ending.kind}: ${ending.outcome}` : ending.kind
+    log.info('operation', { ...facts, outcome })
     await this.#settle(ending, cause)
   }
 

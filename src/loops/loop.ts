@@ -1,7 +1,7 @@
 // The frame of every loop: a pass without input, run by a jittered timer and by nudges alike, one at a time in a process,
 // bounded by a deadline. A pass that fails is counted and told, and hinders neither the next pass nor other loops.
 import type { Log } from '../log.ts'
-import type { Loop as LoopName, Metrics } from '../metrics.ts'
+import type { ItemOutcome, Loop as LoopName, Metrics } from '../metrics.ts'
 
 export interface LoopDeclaration {
   readonly name: LoopName
@@ -10,7 +10,7 @@ export interface LoopDeclaration {
   /** Shorter than the interval: what it cuts off is first in the next pass. */
   readonly deadlineMs: number
   /** One pass; returns how many items ended how. `signal` is aborted at the deadline and when the loop is stopped. */
-  pass(signal: AbortSignal): Promise<Readonly<Record<string, number>>>
+  pass(signal: AbortSignal): Promise<Readonly<Partial<Record<ItemOutcome, number>>>>
 }
 
 export interface Loop {
@@ -66,8 +66,8 @@ async function onePass(
   const signal = AbortSignal.any([stopped, AbortSignal.timeout(loop.deadlineMs)])
   try {
     const items = await loop.pass(signal)
-    for (const [outcome, count] of Object.entries(items)) metrics.loopItems(loop.name, outcome, count)
-    metrics.loopRun(loop.name, signal.aborted ? 'cut_off' : 'ok')
+    for (const [outcome, count] of Object.entries(items)) metrics.loopItems(loop.name, outcome as ItemOutcome, count)
+    metrics.loopRun(loop.name, signal.aborted ? 'cut_off' : 'done')
   } catch (error) {
     metrics.loopRun(loop.name, 'failed')
     if (stopped.aborted) return

@@ -1,0 +1,35 @@
+// What is on its way and since when: for the gauges, so that nothing in a passing state outlives its deadline unseen.
+import { sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
+import { statesOfKind } from '../lifecycle/machine.ts'
+import { machines } from '../lifecycle/machines.ts'
+import type { Database } from './transition.ts'
+
+export interface OldestRow {
+  readonly entity: string
+  readonly state: string
+  /** How long the oldest row of that state has been in it; 0 when there is none. */
+  readonly ageMs: number
+}
+
+const passing = machines.flatMap((machine) => statesOfKind(machine, 'passing').map((state) => ({ machine, state })))
+
+const oldest = sql.join(
+  passing.map(({ machine, state }) => {
+    const [entity, name] = [sql.raw(quoted([machine.entity])), sql.raw(quoted([state]))]
+    return sql`select ${entity} as entity, ${name} as state, coalesce(extract(epoch from now() - min(state_changed_at)) * 1000, 0)::float8 as "ageMs"
+      from ${sql.identifier(machine.table)} where state = ${name}`
+  }),
+  sql` union all `,
+)
+
+/** The age of the oldest row of every passing state of every entity, by the database's clock. */
+export const oldestPassing = async (db: Database): Promise<OldestRow[]> => [
+  ...(await db.execute<OldestRow & Record<string, unknown>>(sql`/* read:oldestPassing */ ${oldest}`)),
+]
+
+/** How many operations of each kind are in each state that is not ended. */
+export const operationCounts = async (db: Database) => [
+  ...(await db.execute<{ kind: string; state: string; count: number }>(sql`/* read:operationCounts */
+    select kind, state, count(*)::int as count from operation where state in ('PENDING', 'RUNNING', 'UNKNOWN') group by kind, state`)),
+]
