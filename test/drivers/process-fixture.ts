@@ -36,6 +36,33 @@ await import('./server.mjs')
 `,
     },
   },
+  // Exits at once and leaves a child behind that holds its output open.
+  leaving: {
+    command: ['node', 'leaving.mjs'],
+    files: {
+      'leaving.mjs': `import { spawn } from 'node:child_process'
+spawn(process.execPath, ['-e', 'console.log("child"); setInterval(() => {}, 1000)'], { stdio: 'inherit' }).unref()
+process.exitCode = 3
+`,
+    },
+  },
+  // Keeps its first health check waiting until /release, fails all others, and does not end on SIGTERM.
+  wavering: {
+    command: ['node', 'wavering.mjs'],
+    healthDeadlineMs: 300,
+    files: {
+      'wavering.mjs': `import { createServer } from 'node:http'
+let held
+process.on('SIGTERM', () => {})
+createServer((request, response) => {
+  if (request.url === '/held') return response.end(String(held !== undefined))
+  if (request.url === '/release') return response.end(held.end('now it is fine') && 'released')
+  if (held === undefined) held = response
+  else response.writeHead(500).end()
+}).listen(Number(process.env.PORT), process.env.HOST)
+`,
+    },
+  },
   noisy: {
     command: ['node', 'noisy.mjs'],
     files: {

@@ -2,7 +2,7 @@
 // its end asserts that no process is left.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -179,6 +179,42 @@ describe('process driver: ends and reasons', () => {
     expect(await fixture.driver.observe(ref, calm)).toMatchObject({
       value: { reason: 'The app was stopped on request' },
     })
+  })
+
+  test('an app that exits takes what it started with it, whether or not anyone asks', async () => {
+    const ref = newRef()
+    await fixture.driver.ensure(specOf(ref, 'leaving'), fenceOf(ref, 1), calm)
+    const exit = join(fixture.folderOf(ref), `exit-${await fixture.instanceOf(ref)}.json`)
+    await expect
+      .poll(() =>
+        stat(exit).then(
+          () => true,
+          () => false,
+        ),
+      )
+      .toBe(true)
+    await expect.poll(() => fixture.processes(ref)).toEqual([])
+    const outcome = await fixture.driver.ensure(specOf(ref, 'leaving'), fenceOf(ref, 1), calm)
+    expect(outcome).toMatchObject({ kind: 'refused', reason: expect.stringMatching(/^The app exited with code 3/) })
+  })
+
+  test('a health check that passes after the run was condemned does not count', async () => {
+    const ref = newRef()
+    const patient = fixture.another({ probeTimeoutMs: 10_000, stopGraceMs: 2000 })
+    const spec = specOf(ref, 'wavering')
+    const late = settle(() => patient.ensure(spec, fenceOf(ref, 1), calm))
+    const ask = async (path: string) => {
+      const state = JSON.parse(await readFile(join(fixture.folderOf(ref), 'state.json'), 'utf8'))
+      return (await fetch(`http://127.0.0.1:${state.run.port}${path}`)).text()
+    }
+    await expect.poll(() => ask('/held').catch(() => '')).toBe('true')
+    const condemned = async () => {
+      const outcome = await fixture.driver.ensure(spec, fenceOf(ref, 1), calm)
+      return outcome.kind === 'working' ? outcome.detail : outcome.kind
+    }
+    await expect.poll(condemned).toMatch(/^Stopping: GET \/healthz answered 500/)
+    expect(await ask('/release')).toBe('released')
+    expect(await late).toMatchObject({ kind: 'refused', reason: 'GET /healthz answered 500 for 0.3 s' })
   })
 
   test('a stranger on the port: the app is given another one', async () => {

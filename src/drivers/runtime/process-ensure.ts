@@ -6,7 +6,7 @@ import type { RunningWorkload, WorkloadSpec } from './driver.ts'
 import { admit } from './fence.ts'
 import { type App, refuseEnv, resolveApp } from './process-app.ts'
 import { checkHealth } from './process-health.ts'
-import { candidatePorts, holdPort, releasePort } from './process-port.ts'
+import { candidatePorts, holdPort } from './process-port.ts'
 import { describeExit, type Life, launch, newInstanceId, pressEnd, readExit, settleLaunch } from './process-run.ts'
 import { type RunState, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
 import { INSTANCE_MARK } from './process-table.ts'
@@ -203,7 +203,6 @@ async function withPort(
   for (const port of [...own, ...candidatePorts(key, settings.portRange)]) {
     known = await saveState(dir, known, { ...idle, port })
     if (await holdPort(ports, key, port)) return { state: known, port }
-    await releasePort(ports, key, port)
   }
   return null
 }

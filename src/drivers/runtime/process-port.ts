@@ -19,7 +19,10 @@ export function* candidatePorts(owner: string, range: PortRange): Generator<numb
   for (let step = 0; step < count; step += 1) yield range.from + ((first + step) % count)
 }
 
-/** Reserves the port for `owner`, again if need be: false when another owner has it or something listens there. */
+/**
+ * Reserves the port for `owner`, again if need be. False, and not reserved by this owner any more, when another
+ * owner has it or something listens there.
+ */
 export async function holdPort(dir: string, owner: string, port: number): Promise<boolean> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const path = join(dir, String(port))
