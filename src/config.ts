@@ -15,8 +15,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 
 export interface Config {
   readonly host: string
-  /** 0 = any free port. */
-  readonly port: number
+  /** 0 = any free port. Null: a worker that was given none opens none. */
+  readonly port: number | null
   /** Null: the embedded PostgreSQL in the data directory. */
   readonly databaseUrl: string | null
   readonly dataDir: string
@@ -126,7 +126,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   return {
     host: values.PAWL_HOST,
-    port: values.PAWL_PORT,
+    port: values.PAWL_ROLE === 'worker' && given.PAWL_PORT === undefined ? null : values.PAWL_PORT,
     databaseUrl: values.DATABASE_URL ?? null,
     dataDir: values.PAWL_DATA_DIR,
     role: values.PAWL_ROLE,

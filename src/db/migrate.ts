@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as runMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
@@ -58,10 +59,11 @@ export async function migrate(url: string): Promise<MigrationReport> {
   }
 }
 
-/** Whether every migration of this version is applied and none that it does not know; for readiness. */
-export function isAtHead(applied: readonly number[]): boolean {
-  const newest = journal().at(-1)?.when ?? 0
-  return applied.length > 0 && applied.at(-1) === newest
+/** Whether the newest migration of the database is the newest that this version knows: for readiness. */
+export async function isAtHead(db: { execute(query: SQL): Promise<unknown> }): Promise<boolean> {
+  const query = sql`/* read:isAtHead */ select max(created_at)::text as newest from drizzle.__drizzle_migrations`
+  const [row] = (await db.execute(query)) as { newest: string | null }[]
+  return Number(row?.newest ?? 0) === journal().at(-1)?.when
 }
 
 async function appliedMigrations(client: postgres.Sql): Promise<number[]> {

@@ -1,0 +1,152 @@
+// The entry: reads the configuration, opens clients, starts the API, the worker or both, prints what a newcomer needs, and
+// takes everything down in order on SIGTERM or SIGINT. Only this file starts things.
+import { hostname } from 'node:os'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { openPool, type Pool } from './db/client.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
+import { isAtHead, migrate } from './db/migrate.ts'
+import { openNudge } from './db/nudge.ts'
+import { createProcessDriver } from './drivers/runtime/process.ts'
+import { createLog, type Log } from './log.ts'
+import { deploymentEffects } from './loops/deployment-effect.ts'
+import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
+import { expireLoop } from './loops/expire.ts'
+import { type Loop, startLoop } from './loops/loop.ts'
+import { sequenceLoop } from './loops/sequence.ts'
+import { teardownLoop } from './loops/teardown.ts'
+import { trimLoop } from './loops/trim.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { oldestPassing, operationCounts } from './resolvers/passing.ts'
+import { bootstrap } from './resolvers/team.ts'
+import { graphqlOperations } from './schema/schema.ts'
+import { createHttpServer, type PawlServer } from './server.ts'
+import { Shutdown } from './shutdown.ts'
+import { welcome } from './welcome.ts'
+
+/** How long effects that run may take to end at a shutdown. */
+const drainMs = 30_000
+const startedAt = performance.now()
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLog({ level: config.logLevel })
+  for (const name of config.unknownVariables) log.warn(`${name} is set and means nothing to Pawl: is it misspelt?`)
+  const down = new Shutdown(log)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void down.begin(signal))
+  try {
+    await start(config, log, down)
+  } catch (error) {
+    await down.run()
+    throw error
+  }
+}
+
+async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
+  const embedded = config.databaseUrl === null ? await embeddedDatabase(config, log) : null
+  if (embedded) down.add('clients', 'the embedded PostgreSQL', () => embedded.stop())
+  const url = config.databaseUrl ?? (embedded as EmbeddedPostgres).url
+  await migrate(url)
+
+  const health = open('health', url, 1, 2_000, down)
+  const work = open('worker', url, 8, 10_000, down)
+  const api = config.role === 'worker' ? null : open('api', url, 12, 5_000, down)
+  const token = await bootstrap(work.db, config.bootstrapToken)
+  const metrics = createMetrics({ graphqlOperations, processMetrics: true })
+  metrics.collectFrom({
+    operations: () => operationCounts(health.db),
+    oldestRows: () => oldestPassing(health.db),
+    dbPool: () => summed([health, work, ...(api ? [api] : [])]),
+  })
+  const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
+  const nudges = openNudge({ url, channel: 'pawl_operations' })
+  down.add('clients', 'nudges between processes', () => nudges.close())
+
+  const worker = config.role === 'api' ? null : startWorker(work, driver, metrics, log, down)
+  if (worker) await nudges.listen(() => worker.nudge())
+  const server = createHttpServer({
+    graphql: api && {
+      db: api.db,
+      images: driver,
+      nudge: () => {
+        worker?.nudge()
+        nudges.send()
+      },
+    },
+    metrics,
+    log,
+    ready: async () => !down.begun && (await isAtHead(health.db)),
+  })
+  const address = config.port === null ? null : await listen(server, config.host, config.port)
+  down.add('requests', 'requests', () => server.stop(drainMs))
+  process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() - startedAt }))
+}
+
+/** The dispatcher and the loops. All of them may run in any number of processes. */
+function startWorker(
+  pool: Pool,
+  driver: ReturnType<typeof createProcessDriver>,
+  metrics: Metrics,
+  log: Log,
+  down: Shutdown,
+): Dispatcher {
+  const { db } = pool
+  const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
+  const dispatcher = startDispatcher(deploymentEffects(db, driver), { db, metrics, log, workerId })
+  const accepted = () => dispatcher.nudge()
+  const loops: Loop[] = [expireLoop(db, accepted), teardownLoop(db, accepted), sequenceLoop(db), trimLoop(db)].map(
+    (loop) => startLoop(loop, { metrics, log }),
+  )
+  down.add('work', 'operations', () => dispatcher.drain(drainMs))
+  down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))
+  return dispatcher
+}
+
+const embeddedDatabase = (config: Config, log: Log) =>
+  startEmbeddedPostgres({ dataDir: config.dataDir, log: (line) => log.info(line) })
+
+function open(
+  purpose: 'api' | 'worker' | 'health',
+  url: string,
+  slots: number,
+  statementTimeoutMs: number,
+  down: Shutdown,
+): Pool {
+  const pool = openPool({ url, purpose, slots, statementTimeoutMs })
+  down.add('clients', `the ${purpose} connections`, () => pool.close())
+  return pool
+}
+
+function summed(pools: readonly Pool[]) {
+  const total = { idle: 0, busy: 0, waiting: 0, retired: 0 }
+  for (const pool of pools) {
+    const stats = pool.stats()
+    for (const state of Object.keys(total) as (keyof typeof total)[]) total[state] += stats[state]
+  }
+  return total
+}
+
+async function listen(server: PawlServer, host: string, port: number): Promise<string> {
+  const shown = host.includes(':') ? `[${host}]` : host
+  try {
+    return `http://${shown}:${await server.listen(host, port)}`
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'EADDRINUSE')
+      throw new ConfigError(`PAWL_PORT is ${port}, which another process uses; allowed: a free port, or 0 for any`)
+    if (code === 'EACCES')
+      throw new ConfigError(
+        `PAWL_PORT is ${port}, which this user may not open; allowed: a port from 1024, or 0 for any`,
+      )
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+      throw new ConfigError(`PAWL_HOST is ${host}, which is not an address of this machine`)
+    throw error
+  }
+}
+
+main().catch((error: unknown) => {
+  const known =
+    error instanceof Error && (error instanceof ConfigError || error.name === 'NewerSchemaError' || 'clear' in error)
+  process.stderr.write(`Pawl did not start: ${error instanceof Error ? error.message : String(error)}\n`)
+  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  process.exit(1)
+})
