@@ -1,8 +1,12 @@
 // The process driver against those who would run something else with it: images that lead out of the apps folder,
 // bad manifests, environments that change what is run, and what a workload may see of the control plane.
+import { type StdioOptions, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { addApp, addLink, createFixture, type Fixture } from './process-fixture.ts'
 import { calm, fenceOf, newRef, run, specOf } from './runtime.conformance.ts'
@@ -135,6 +139,28 @@ describe('process driver: security', () => {
       expect(await readFile(`/proc/${pid}/cmdline`, 'utf8')).not.toContain('Olá')
     }
     delete process.env.CANARY_OF_THE_CONTROL_PLANE
+  })
+
+  test('the app inherits no file that the control plane was itself handed by whoever started it', async () => {
+    const ref = newRef()
+    const secret = openSync(join(fixture.dataDir, '..', 'secret'), 'w')
+    const replica = fileURLToPath(new URL('./replica.ts', import.meta.url))
+    const args = [replica, 'ensure', fixture.appsDir, fixture.dataDir, ref.subjectId, ref.incarnation]
+    // High and past a gap: Node itself protects the low ones only.
+    const stdio: StdioOptions = ['ignore', 'pipe', ...Array(38).fill('ignore'), secret]
+    const child = spawn(process.execPath, args, { stdio })
+    if (child.stdout === null) throw new Error('the replica has no stdout')
+    await once(child.stdout, 'data')
+    expect(await readlink(`/proc/${child.pid}/fd/40`)).toMatch(/secret$/)
+    expect(await fixture.countRuns(ref)).toBe(1)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    closeSync(secret)
+    for (const pid of await fixture.processes(ref)) {
+      const files = await readdir(`/proc/${pid}/fd`)
+      const targets = await Promise.all(files.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')))
+      expect(targets.filter((target) => target.endsWith('secret'))).toEqual([])
+    }
   })
 
   test('the app inherits no file of the control plane; values of its environment are not on disk', async () => {

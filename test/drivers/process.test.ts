@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -246,6 +246,14 @@ describe('process driver: ends and reasons', () => {
     const outcome = await small.logs(ref, 10_000_000, calm)
     expect(outcome.kind === 'done' && outcome.value.length).toBeLessThanOrEqual(100_000)
     await settle(() => small.remove(ref, fenceOf(ref, 2), calm))
+  })
+
+  test('relative folders, as in the default settings, mean the same place', async () => {
+    const ref = newRef()
+    const dataDir = relative(process.cwd(), fixture.dataDir)
+    const near = fixture.another({ appsDir: relative(process.cwd(), fixture.appsDir), dataDir })
+    const made = await run(near, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    expect(await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))).toEqual(made)
   })
 
   test('an old fence without a run is dropped when the workloads are listed', async () => {

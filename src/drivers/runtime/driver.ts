@@ -48,16 +48,23 @@ export interface RuntimeDriver {
   /**
    * Makes the workload run at the fence's generation and healthy, replacing an older generation of the same
    * incarnation. Idempotent: asked again it answers `working` until the health check passes, then `done`;
-   * `refused` with the reason when the workload cannot become healthy (and then nothing of it is left running).
+   * `refused` with the reason when the workload cannot become healthy (and then nothing of it is left running,
+   * an older generation included). One operation is one run: when it has exited, the same operation is `refused`,
+   * a later one of the same generation starts a new run, and where a run lives it adopts it.
+   * Under this fence all of `ensure`, `stop` and `remove` are `stale` for a lower generation, for a lower attempt
+   * of the same operation, and for an operation that another one of the same generation has followed.
    */
   ensure(spec: WorkloadSpec, fence: Fence, signal: AbortSignal): Promise<Outcome<RunningWorkload>>
   /** What is there of this incarnation, now. Changes nothing. */
   observe(ref: WorkloadRef, signal: AbortSignal): Promise<Outcome<Observation>>
   /** What became of one very run: only `gone` may be taken as an end; any doubt is `unknown`. */
   observeInstance(ref: WorkloadRef, instanceId: string, signal: AbortSignal): Promise<'running' | 'gone' | 'unknown'>
-  /** Ends the run and keeps what is needed to start again. Already ended or absent is done. */
+  /** Ends the run and keeps what is needed to start again, its url too. `working` while it ends. Absent is done. */
   stop(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
-  /** Ends the run and forgets everything but the fence, so that a late start cannot bring it back. Absent is done. */
+  /**
+   * Ends the run and forgets everything but the fence, so that a late start cannot bring it back: `ensure` is then
+   * `stale` unless its generation is higher than the one that removed. Absent is done, and fences all the same.
+   */
   remove(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** The last `maxBytes` of what the workload wrote, oldest first. */
   logs(ref: WorkloadRef, maxBytes: number, signal: AbortSignal): Promise<Outcome<string>>

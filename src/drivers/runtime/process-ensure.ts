@@ -19,6 +19,8 @@ interface ToProbe {
 }
 
 const ASK_AGAIN_MS = 100
+/** After a health check that failed: a longer wait, so that the app's log is not full of checks. */
+const ASK_UNHEALTHY_MS = 200
 /** Runs per operation: a run that is lost without a trace, unlike one that exits, is begun again. */
 const MAX_STARTS = 3
 
@@ -38,7 +40,7 @@ export async function ensureWorkload(
   const health = await checkHealth(run.port, run.healthPath, settings.probeTimeoutMs, signal)
   if (health.kind === 'aborted') return unknown('Given up while the health check was asked')
   const overdue = Date.now() - run.judgedFrom >= run.healthDeadlineMs
-  if (health.kind === 'unhealthy' && !overdue) return working(ASK_AGAIN_MS, health.detail)
+  if (health.kind === 'unhealthy' && !overdue) return working(ASK_UNHEALTHY_MS, health.detail)
   return inTurn(settings, spec, signal, async ({ dir }): Promise<Answer> => {
     const before = await readState(dir, spec)
     const admission = admit(before?.fence ?? null, fence, 'ensure')

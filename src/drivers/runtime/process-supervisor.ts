@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers'
 import { claimFile, claimSync, exitFile, stateFile, writeDurablySync } from './process-files.ts'
 import { openBoundedLog } from './process-log.ts'
 import type { Claim, Exit, LaunchOrder } from './process-run.ts'
-import { startMark } from './process-table.ts'
+import { closeInheritedFiles, startMark } from './process-table.ts'
 
 const DRAIN_MS = 250
 const MIN_SECRET_CHARS = 6
@@ -82,6 +82,7 @@ function supervise(order: LaunchOrder): void {
   })
 }
 
+closeInheritedFiles()
 process.on('SIGTERM', stop)
 for (const ignored of ['SIGINT', 'SIGHUP', 'SIGPIPE'] as const) process.on(ignored, () => {})
 // A control plane that died while it was sending leaves half an order: it does not parse, and nothing is started.

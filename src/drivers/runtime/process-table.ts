@@ -2,7 +2,7 @@
 // started; a run's processes are also found by the instance id in their environment, whatever became of their
 // parent or their process group. Linux is read from /proc, others are asked through ps.
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { closeSync, readdirSync, readFileSync } from 'node:fs'
 import { errorCode } from './process-files.ts'
 
 /** Names the run in the environment of each of its processes. */
@@ -10,6 +10,8 @@ export const INSTANCE_MARK = 'PAWL_INSTANCE_ID'
 
 const onLinux = process.platform === 'linux'
 const PS_TIMEOUT_MS = 2000
+/** From Linux's fcntl.h, the same on all platforms that Node runs on. */
+const O_CLOEXEC = 0o2000000
 let bootId: string | undefined
 
 const ps = (args: readonly string[]): string => {
@@ -62,5 +64,17 @@ export function sendSignal(pid: number, name: NodeJS.Signals): void {
     process.kill(pid, name)
   } catch (error) {
     if (errorCode(error) !== 'ESRCH') throw error
+  }
+}
+
+/**
+ * Closes the files that this process got from its parent's parents. Node opens all of its own to close on exec; one
+ * that was handed down without it would be handed on. Elsewhere than on Linux none is handed down in the first place.
+ */
+export function closeInheritedFiles(): void {
+  if (!onLinux) return
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    const flags = /^flags:\s*(\d+)/m.exec(readProc(`self/fdinfo/${fd}`))?.[1]
+    if (fd > 2 && flags !== undefined && (Number.parseInt(flags, 8) & O_CLOEXEC) === 0) closeSync(fd)
   }
 }

@@ -2,7 +2,7 @@
 // state on disk, fence included, so that any number of replicas on this machine and any restart of them see the same
 // runs. It never starts anything that the apps folder does not name, and never waits long for anything.
 import { readdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { done, type Fence, type Outcome, refused, stale, unreachable, working } from '../outcome.ts'
 import type { Observation, OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
 import { admit } from './fence.ts'
@@ -43,8 +43,8 @@ const ASK_AGAIN_MS = 100
 /** Makes the driver; touches nothing until it is called. */
 export function createProcessDriver(options: ProcessDriverOptions): RuntimeDriver {
   const settings: ProcessSettings = {
-    appsDir: options.appsDir,
-    root: join(options.dataDir, 'runtime'),
+    appsDir: resolve(options.appsDir),
+    root: resolve(options.dataDir, 'runtime'),
     path: options.path ?? `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     stopGraceMs: options.stopGraceMs ?? 5000,
     portRange: options.portRange ?? { from: 20_000, to: 29_999 },
@@ -89,7 +89,8 @@ export function createProcessDriver(options: ProcessDriverOptions): RuntimeDrive
     },
     async logs(ref, maxBytes, signal) {
       const place = placeOf(settings, ref)
-      if (place === null || signal.aborted) return unreachable('Given up before anything was done')
+      if (place === null) return refused('The ids of the workload cannot be part of a file name')
+      if (signal.aborted) return unreachable('Given up before anything was done')
       const bounded = Math.max(0, Math.min(Math.trunc(maxBytes), 2 * settings.logBytes))
       return guarded(async () => done(await readLogTail(place.dir, bounded)))
     },
