@@ -8,6 +8,7 @@ import { type Database, databaseOver, statementName } from './session.ts'
 import { CONNECTION_CHECK, startupSettings } from './settings.ts'
 import { type Channel, openSlot, type Slot, type Statement } from './slot.ts'
 import { SlotSet } from './slot-set.ts'
+import { readTarget } from './socket.ts'
 
 export { DatabaseFault } from './fault.ts'
 export type { Database } from './session.ts'
@@ -16,7 +17,7 @@ export type { Channel, Statement } from './slot.ts'
 export type Purpose = 'api' | 'worker' | 'health'
 
 export interface PoolOptions {
-  /** One host; a pooler or a moving address leads to the primary. */
+  /** One host (a pooler or a moving address leads to the primary); `sslmode` and `sslrootcert` as in libpq. */
   url: string
   purpose: Purpose
   /** Connections at most; opened when needed. */
@@ -53,7 +54,7 @@ const MINUTE_MS = 60_000
 const REPEATS_AT_MOST: Record<Repeat, number> = { conflict: 3, unsent: 3, 'lost-read': 1, prepared: 1 }
 const REPEAT_AFTER_MS = 20
 
-/** Opens nothing yet: the first statement opens the first connection. */
+/** Opens nothing yet: the first statement opens the first connection. Throws for a URL it does not understand. */
 export function openPool(options: PoolOptions): Pool {
   const { slots, waitForSlotMs = 1000, maxWaiting = 20 * slots, lifetimeMs = 30 * MINUTE_MS, wrap } = options
   const channels = new WeakMap<Slot, Channel>()
@@ -99,11 +100,12 @@ async function runStatement(set: SlotSet, channels: WeakMap<Slot, Channel>, stat
 /** Opens slots with our settings, without those that this server turned out not to know. */
 function slotOpener(options: PoolOptions): (onGone: () => void) => Promise<Slot> {
   const { statementTimeoutMs, lockTimeoutMs = 3000, connectTimeoutMs = 3000, preparedStatements = true } = options
+  const target = readTarget(options.url)
   const refused = new Set<string>()
   return async (onGone) => {
     const open = () =>
       openSlot({
-        url: options.url,
+        target,
         applicationName: `pawl-${options.purpose}`,
         settings: preparedStatements ? startupSettings({ statementTimeoutMs, lockTimeoutMs }, refused) : {},
         connectTimeoutMs,

@@ -3,6 +3,7 @@
 // the loops are the truth. So nothing here ever fails: it tries again, later and later, in the background.
 
 import { openSlot, type Slot } from './slot.ts'
+import { readTarget, type Target } from './socket.ts'
 
 export interface NudgeOptions {
   /** Must lead to PostgreSQL itself: a pooler in transaction mode swallows LISTEN. */
@@ -37,6 +38,7 @@ export function openNudge(options: NudgeOptions): Nudge {
 
 class NudgeLine {
   readonly #options: NudgeOptions
+  readonly #target: Target
   readonly #listeners = new Set<() => void>()
   #slot: Slot | undefined
   #connecting: Promise<void> | undefined
@@ -50,6 +52,7 @@ class NudgeLine {
 
   constructor(options: NudgeOptions) {
     this.#options = options
+    this.#target = readTarget(options.url)
   }
 
   send(): void {
@@ -108,7 +111,7 @@ class NudgeLine {
   async #open(): Promise<void> {
     try {
       const slot = await openSlot({
-        url: this.#options.url,
+        target: this.#target,
         applicationName: 'pawl-nudge',
         settings: { statement_timeout: `${STATEMENT_TIMEOUT_MS}` },
         connectTimeoutMs: CONNECT_TIMEOUT_MS,

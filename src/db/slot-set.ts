@@ -195,7 +195,8 @@ export class SlotSet {
 
   #giveUp(waiter: Waiter): void {
     this.#waiters = this.#waiters.filter((other) => other !== waiter)
-    const reason = this.#failures > 0 ? 'the server cannot be reached' : 'no connection became free in time'
+    const code = (this.#lastFailure as { code?: unknown } | undefined)?.code ?? 'unknown error'
+    const reason = this.#failures > 0 ? `the server cannot be reached, ${code}` : 'no connection became free in time'
     const sqlState = this.#failures > 0 ? sqlStateOf(this.#lastFailure) : undefined
     waiter.reject(new DatabaseFault('unavailable', reason, { sqlState, statement: waiter.statement }))
   }

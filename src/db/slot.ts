@@ -2,9 +2,10 @@
 // slot takes its place. The socket is ours, not the driver's, so that it can be destroyed at once, so that the
 // driver cannot reconnect behind our back, and so that we know whether a statement left this process at all.
 
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import postgres from 'postgres'
 import { ConnectionLost, DatabaseFault } from './fault.ts'
+import { type Address, dial, type Target } from './socket.ts'
 import { encodeParameter, replaceDriverTypes } from './wire-type.ts'
 
 export interface Statement {
@@ -22,7 +23,7 @@ export interface Channel {
 }
 
 export interface SlotOptions {
-  readonly url: string
+  readonly target: Target
   readonly applicationName: string
   /** Server settings sent as startup parameters. */
   readonly settings: Record<string, string>
@@ -46,8 +47,6 @@ export interface Slot extends Channel {
   retire(hard: boolean): Promise<void>
 }
 
-/** Seconds of silence after which the kernel starts asking whether the server is still there. */
-const KEEP_ALIVE_MS = 10_000
 const POLITE_END_SECONDS = 1
 /** Commands that would change what the next statement on this connection means. */
 const STATEFUL = new Set(['BEGIN', 'START TRANSACTION', 'SET', 'PREPARE'])
@@ -79,15 +78,16 @@ class Line implements Slot {
 
   constructor(options: SlotOptions) {
     this.#options = options
-    const { url, onNotify, settings, applicationName } = options
+    const { target, onNotify, settings, applicationName } = options
     // `socket` and `onnotify` are options of the driver that its types leave out.
     const own = {
       socket: (to: Address) => this.#dial(to),
       onnotify: (_: string, payload: string) => onNotify?.(payload),
     }
-    this.#client = postgres(url, {
+    this.#client = postgres(target.url, {
       ...own,
       max: 1,
+      ssl: false,
       fetch_types: false,
       max_lifetime: null,
       connect_timeout: 0,
@@ -170,17 +170,14 @@ class Line implements Slot {
   /** The driver asks here for a connected socket; it gets one, once. */
   async #dial(to: Address): Promise<Socket> {
     if (this.#socket !== undefined || !this.alive) throw new ConnectionLost('CONNECTION_LOST')
-    const host = to.host[0] ?? 'localhost'
-    const socket = to.path ? connect({ path: to.path }) : connect({ host, port: Number(to.port[0] ?? 5432) })
-    this.#socket = Object.assign(socket, { host })
-    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS)
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
-      socket.once('error', reject)
-      socket.once('close', () => reject(new ConnectionLost('CONNECTION_LOST')))
+    const socket = await dial(this.#options.target, to, (made) => {
+      this.#socket = made
     })
-    socket.on('error', () => {})
-    socket.on('close', () => this.#gone())
+    socket.on('close', () => {
+      this.#gone()
+      // The driver removes all listeners at this moment; a late error must still find one.
+      process.nextTick(() => socket.on('error', () => {}))
+    })
     return socket
   }
 }
@@ -188,10 +185,4 @@ class Line implements Slot {
 /** A statement with parameters is parsed first, and sent for execution when the types are known: one round trip later. */
 function isBeingParsed(query: object): boolean {
   return Boolean((query as { describeFirst?: unknown }).describeFirst)
-}
-
-interface Address {
-  host: string[]
-  port: (string | number)[]
-  path?: string | false
 }

@@ -22,8 +22,11 @@ afterAll(() => probe.close())
 describe('named statements', () => {
   test('are prepared once per connection, and then take one round trip', async () => {
     const pool = probe.open({ slots: 1 })
+    await warm(pool, 1)
     const add = prepareAddItem(pool)
+    probe.proxy.reset()
     await add(1000)
+    expect(probe.proxy.counts()).toMatchObject({ parse: 1, bind: 1, execute: 1, sync: 1, roundTrips: 2 })
     probe.proxy.reset()
     for (let id = 1001; id <= 1020; id++) await add(id)
     expect(probe.proxy.counts()).toEqual({
