@@ -1,7 +1,7 @@
 // The fake driver: the contract, then what tests order of it.
 import { describe, expect, test } from 'vitest'
 import { createFakeDriver } from '../../src/drivers/runtime/fake.ts'
-import { calm, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
+import { calm, eventually, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
 
 runtimeConformance('fake driver', async () => {
   const first = createFakeDriver()
@@ -108,7 +108,7 @@ describe('fake driver: faults', () => {
     driver.faultNext('stop', { kind: 'slow', delayMs: 60_000 })
     const hung = driver.ensure(specOf(ref, 'hello'), fenceOf(ref, 1), abort.signal)
     const slow = driver.stop(ref, fenceOf(ref, 2), abort.signal)
-    await expect.poll(() => driver.liveRun(ref)).not.toBe(null)
+    await eventually(() => driver.liveRun(ref)).not.toBe(null)
     abort.abort()
     expect((await hung).kind).toBe('unknown')
     expect((await slow).kind).toBe('unreachable')

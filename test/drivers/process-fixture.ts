@@ -36,6 +36,16 @@ await import('./server.mjs')
 `,
     },
   },
+  // Listens only once the file that GO names is there.
+  late: {
+    command: ['node', 'late.mjs'],
+    files: {
+      'late.mjs': `import { existsSync } from 'node:fs'
+while (!existsSync(process.env.GO)) await new Promise((resolve) => setTimeout(resolve, 10))
+await import('./server.mjs')
+`,
+    },
+  },
   // Exits at once and leaves a child behind that holds its output open.
   leaving: {
     command: ['node', 'leaving.mjs'],

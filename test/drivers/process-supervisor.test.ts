@@ -7,6 +7,7 @@ import { claimFile, stateFile } from '../../src/drivers/runtime/process-files.ts
 import { tellingLineOf } from '../../src/drivers/runtime/process-log.ts'
 import { launch, lifeOf, newInstanceId, readExit } from '../../src/drivers/runtime/process-run.ts'
 import { processesOf } from '../../src/drivers/runtime/process-table.ts'
+import { eventually } from './runtime.conformance.ts'
 
 describe('supervisor', () => {
   let dir: string
@@ -20,8 +21,8 @@ describe('supervisor', () => {
     const command = ['node', '-e', 'require("node:fs").writeFileSync("started", "")']
     const order = { dir, instanceId, command, cwd: dir, env: { PAWL_INSTANCE_ID: instanceId }, secrets: {} }
     launch({ ...order, logBytes: 1000, stopGraceMs: 1000 }, 'tested')
-    await expect.poll(() => processesOf(instanceId).length).toBeGreaterThan(0)
-    await expect.poll(() => processesOf(instanceId)).toEqual([])
+    await eventually(() => processesOf(instanceId).length).toBeGreaterThan(0)
+    await eventually(() => processesOf(instanceId)).toEqual([])
     return stat(join(dir, 'started')).then(
       () => true,
       () => false,

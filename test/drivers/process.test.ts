@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { processesOf } from '../../src/drivers/runtime/process-table.ts'
 import { createFixture, type Fixture, isAlive } from './process-fixture.ts'
-import { calm, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
+import { calm, eventually, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
 
 runtimeConformance('process driver', async () => {
   const fixture = await createFixture()
@@ -23,7 +23,7 @@ runtimeConformance('process driver', async () => {
     async crash(ref) {
       const supervisor = await fixture.supervisor(ref)
       for (const pid of await fixture.processes(ref)) if (pid !== supervisor) process.kill(pid, 'SIGKILL')
-      await expect.poll(() => fixture.processes(ref)).toEqual([])
+      await eventually(() => fixture.processes(ref)).toEqual([])
     },
   }
 })
@@ -96,7 +96,7 @@ describe('process driver: deaths', () => {
     await fixture.driver.ensure(specOf(ref, 'healthy'), fenceOf(ref, 1), calm)
     // The supervisor is still loading: the removal voids its claim, or ends it if it was quicker.
     expect(await settle(() => fixture.driver.remove(ref, fenceOf(ref, 2), calm))).toMatchObject({ kind: 'done' })
-    await expect.poll(() => fixture.processes(ref)).toEqual([])
+    await eventually(() => fixture.processes(ref)).toEqual([])
     expect(await readdir(fixture.folderOf(ref))).toEqual(['state.json'])
   })
 
@@ -105,7 +105,7 @@ describe('process driver: deaths', () => {
     const before = await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
     const supervisor = await fixture.supervisor(ref)
     process.kill(supervisor, 'SIGKILL')
-    await expect.poll(() => isAlive(supervisor)).toBe(false)
+    await eventually(() => isAlive(supervisor)).toBe(false)
     expect(await fixture.driver.observeInstance(ref, before.instanceId, calm)).toBe('running')
     const after = await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1, 'op-1', 2))
     expect(after.instanceId).not.toBe(before.instanceId)
@@ -121,9 +121,10 @@ describe('process driver: deaths', () => {
       for (const pid of await fixture.processes(ref)) process.kill(pid, 'SIGKILL')
       return outcome
     }
-    await expect
-      .poll(lose, { timeout: 15_000 })
-      .toMatchObject({ kind: 'refused', reason: expect.stringMatching(/lost without a trace 3 times/) })
+    await eventually(lose).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/lost without a trace 3 times/),
+    })
   })
 
   test('a pid that was given to another process is not taken for the app', async () => {
@@ -131,7 +132,7 @@ describe('process driver: deaths', () => {
     await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
     const instanceId = await fixture.instanceOf(ref)
     for (const pid of await fixture.processes(ref)) process.kill(pid, 'SIGKILL')
-    await expect.poll(() => fixture.processes(ref)).toEqual([])
+    await eventually(() => fixture.processes(ref)).toEqual([])
     const claim = { kind: 'started', pid: process.pid, mark: 'another-boot:1' }
     await writeFile(join(fixture.folderOf(ref), `claim-${instanceId}.json`), JSON.stringify(claim))
     const signals: string[] = []
@@ -169,7 +170,7 @@ describe('process driver: ends and reasons', () => {
   test('SIGTERM, the grace, then SIGKILL to all that the app started, also what left its group', async () => {
     const ref = newRef()
     await run(fixture.driver, specOf(ref, 'stubborn'), fenceOf(ref, 1))
-    await expect.poll(async () => (await fixture.processes(ref)).length).toBe(4)
+    await eventually(async () => (await fixture.processes(ref)).length).toBe(4)
     const asked = Date.now()
     expect((await fixture.driver.stop(ref, fenceOf(ref, 2), calm)).kind).toBe('working')
     expect((await settle(() => fixture.driver.stop(ref, fenceOf(ref, 2), calm))).kind).toBe('done')
@@ -185,15 +186,13 @@ describe('process driver: ends and reasons', () => {
     const ref = newRef()
     await fixture.driver.ensure(specOf(ref, 'leaving'), fenceOf(ref, 1), calm)
     const exit = join(fixture.folderOf(ref), `exit-${await fixture.instanceOf(ref)}.json`)
-    await expect
-      .poll(() =>
-        stat(exit).then(
-          () => true,
-          () => false,
-        ),
-      )
-      .toBe(true)
-    await expect.poll(() => fixture.processes(ref)).toEqual([])
+    await eventually(() =>
+      stat(exit).then(
+        () => true,
+        () => false,
+      ),
+    ).toBe(true)
+    await eventually(() => fixture.processes(ref)).toEqual([])
     const outcome = await fixture.driver.ensure(specOf(ref, 'leaving'), fenceOf(ref, 1), calm)
     expect(outcome).toMatchObject({ kind: 'refused', reason: expect.stringMatching(/^The app exited with code 3/) })
   })
@@ -207,12 +206,12 @@ describe('process driver: ends and reasons', () => {
       const state = JSON.parse(await readFile(join(fixture.folderOf(ref), 'state.json'), 'utf8'))
       return (await fetch(`http://127.0.0.1:${state.run.port}${path}`)).text()
     }
-    await expect.poll(() => ask('/held').catch(() => '')).toBe('true')
+    await eventually(() => ask('/held').catch(() => '')).toBe('true')
     const condemned = async () => {
       const outcome = await fixture.driver.ensure(spec, fenceOf(ref, 1), calm)
       return outcome.kind === 'working' ? outcome.detail : outcome.kind
     }
-    await expect.poll(condemned).toMatch(/^Stopping: GET \/healthz answered 500/)
+    await eventually(condemned).toMatch(/^Stopping: GET \/healthz answered 500/)
     expect(await ask('/release')).toBe('released')
     expect(await late).toMatchObject({ kind: 'refused', reason: 'GET /healthz answered 500 for 0.3 s' })
   })
@@ -231,6 +230,22 @@ describe('process driver: ends and reasons', () => {
     expect(ports).not.toContain(new URL(before.url).port)
   })
 
+  test('a stranger who takes the port before the app listens: the app is started again on another one', async () => {
+    const ref = newRef()
+    const go = join(fixture.dataDir, 'go')
+    const ensure = () => fixture.driver.ensure(specOf(ref, 'late', { GO: go }), fenceOf(ref, 1), calm)
+    expect((await ensure()).kind).toBe('working')
+    const { run: first } = JSON.parse(await readFile(join(fixture.folderOf(ref), 'state.json'), 'utf8'))
+    const stranger = createServer((socket) => void socket.destroy()).listen(first.port, '127.0.0.1')
+    await once(stranger, 'listening')
+    await writeFile(go, '')
+    const outcome = await settle(ensure)
+    stranger.close()
+    expect(outcome).toMatchObject({ kind: 'done' })
+    expect(await fixture.instanceOf(ref)).not.toBe(first.instanceId)
+    expect(await fixture.countRuns(ref)).toBe(1)
+  })
+
   test('the log is bounded, rotated once, and read from its end', async () => {
     const small = fixture.another({ logBytes: 50_000 })
     const ref = newRef()
@@ -239,10 +254,10 @@ describe('process driver: ends and reasons', () => {
       Promise.all(
         ['app.log', 'app.log.1'].map((name) => stat(join(fixture.folderOf(ref), name)).then(({ size }) => size)),
       )
-    await expect.poll(() => sizes().catch(() => null)).not.toBe(null)
+    await eventually(() => sizes().catch(() => null)).not.toBe(null)
     const firstOlder = await stat(join(fixture.folderOf(ref), 'app.log.1'))
-    await expect.poll(async () => (await stat(join(fixture.folderOf(ref), 'app.log.1'))).ino).not.toBe(firstOlder.ino)
-    await expect.poll(() => sizes().catch(() => [50_001])).toSatisfy((found) => Math.max(...found) <= 50_000)
+    await eventually(async () => (await stat(join(fixture.folderOf(ref), 'app.log.1'))).ino).not.toBe(firstOlder.ino)
+    await eventually(() => sizes().catch(() => [50_001])).toSatisfy((found) => Math.max(...found) <= 50_000)
     const outcome = await small.logs(ref, 10_000_000, calm)
     expect(outcome.kind === 'done' && outcome.value.length).toBeLessThanOrEqual(100_000)
     await settle(() => small.remove(ref, fenceOf(ref, 2), calm))

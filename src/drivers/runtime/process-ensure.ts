@@ -6,7 +6,7 @@ import type { RunningWorkload, WorkloadSpec } from './driver.ts'
 import { admit } from './fence.ts'
 import { type App, refuseEnv, resolveApp } from './process-app.ts'
 import { checkHealth } from './process-health.ts'
-import { candidatePorts, holdPort } from './process-port.ts'
+import { candidatePorts, holdPort, isFree } from './process-port.ts'
 import { describeExit, type Life, launch, newInstanceId, pressEnd, readExit, settleLaunch } from './process-run.ts'
 import { type RunState, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
 import { INSTANCE_MARK } from './process-table.ts'
@@ -21,7 +21,7 @@ interface ToProbe {
 const ASK_AGAIN_MS = 100
 /** After a health check that failed: a longer wait, so that the app's log is not full of checks. */
 const ASK_UNHEALTHY_MS = 200
-/** Runs per operation: a run that is lost without a trace, unlike one that exits, is begun again. */
+/** Runs per operation: one that is lost without a trace, or loses its port, is begun again; one that exits is not. */
 const MAX_STARTS = 3
 
 const running = (run: RunState): Answer => done({ instanceId: run.instanceId, url: `http://127.0.0.1:${run.port}` })
@@ -83,7 +83,9 @@ async function decide(
     const own = run.operationId === fence.operationId
     if (wanted && own && life.kind === 'ended' && life.exit !== null) {
       const when = run.healthyAt === null ? ' before its health check passed' : ' after its health check had passed'
-      return condemn(settings, dir, before, state, describeExit(life.exit, when))
+      // All of it is gone and its port is taken: a stranger was quicker to listen, so it is tried on another one.
+      const lostPort = run.healthyAt === null && state.starts < MAX_STARTS && !(await isFree(run.port))
+      if (!lostPort) return condemn(settings, dir, before, state, describeExit(life.exit, when))
     }
     if (life.kind !== 'ended') {
       const ending = { ...run, stoppingAt: run.stoppingAt ?? Date.now() }

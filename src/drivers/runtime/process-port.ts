@@ -40,7 +40,7 @@ export async function releasePort(dir: string, owner: string, port: number): Pro
 }
 
 /** True when nothing listens on that loopback port now. */
-function isFree(port: number): Promise<boolean> {
+export function isFree(port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const server = createServer()
   server.once('error', () => resolve(false))

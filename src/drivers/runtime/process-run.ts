@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { claimFile, claimSync, exitFile, readIfThere } from './process-files.ts'
 import type { RunState } from './process-state.ts'
-import { INSTANCE_MARK, processesOf, sendSignal, startMark } from './process-table.ts'
+import { INSTANCE_MARK, isGroupExiting, processesOf, sendSignal, startMark } from './process-table.ts'
 
 /** What the supervisor is told, on its stdin; nothing of it touches the disk. */
 export interface LaunchOrder {
@@ -93,7 +93,7 @@ export async function lifeOf(dir: string, run: Pick<RunState, 'instanceId'>): Pr
   if (claim.kind === 'void') return { kind: 'ended', exit: null }
   if (startMark(claim.pid) === claim.mark) return { kind: 'alive', supervisor: claim.pid }
   const pids = processesOf(run.instanceId)
-  if (pids.length > 0) return { kind: 'orphaned', pids }
+  if (pids.length > 0 || isGroupExiting(claim.pid)) return { kind: 'orphaned', pids }
   return { kind: 'ended', exit: await readExit(dir, run.instanceId) }
 }
 

@@ -12,6 +12,8 @@ const onLinux = process.platform === 'linux'
 const PS_TIMEOUT_MS = 2000
 /** From Linux's fcntl.h, the same on all platforms that Node runs on. */
 const O_CLOEXEC = 0o2000000
+/** From Linux's sched.h. */
+const PF_EXITING = 0x4
 let bootId: string | undefined
 
 const ps = (args: readonly string[]): string => {
@@ -56,6 +58,21 @@ export function processesOf(instanceId: string): number[] {
   const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
   const marked = pids.filter((pid) => readProc(`${pid}/environ`).split('\0').includes(mark))
   return marked.map(Number).filter((pid) => startMark(pid) !== null)
+}
+
+/**
+ * True while a process of that group is on its way out. Linux takes its environment away before it closes its files,
+ * so for a moment it carries no mark and still listens on its port.
+ */
+export function isGroupExiting(group: number): boolean {
+  if (!onLinux) return false
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
+  return pids.some((pid) => {
+    const stat = readProc(`${pid}/stat`)
+    // proc(5), counted as above: [0] state, [2] process group, [6] flags of the kernel.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return Number(fields[2]) === group && fields[0] !== 'Z' && (Number(fields[6]) & PF_EXITING) !== 0
+  })
 }
 
 /** Sends a signal; a process (or, negative, a group) that is already gone is no error. */
