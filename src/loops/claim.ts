@@ -3,7 +3,7 @@
 // signal that was aborted meanwhile never keeps a result from being stored, and a claim that was lost always does.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseFault } from '../db/fault.ts'
-import { type Outcome, unknown } from '../drivers/outcome.ts'
+import { type Outcome, unknown, unreachable } from '../drivers/outcome.ts'
 import type { Log } from '../log.ts'
 import type { EffectOutcome, Metrics } from '../metrics.ts'
 import {
@@ -15,19 +15,39 @@ import {
 import { type Cause, type Database, type Operation, type Rule, transition } from '../resolvers/transition.ts'
 import { backoffMs, type Effect, type Ending, type Work } from './effect.ts'
 
-/** How long a claim lasts without renewal; RELIABILITY: the work of a killed process goes on within 15 s. */
-export const leaseMs = 10_000
-/** The runner lets go this long before the lease ends, counted from when it *sent* its last successful renewal. */
-const marginMs = 2_000
-/** One call of a driver; a driver that hangs longer has an unknown outcome. */
-const callTimeoutMs = 30_000
+/** How long things may take, in ms; tests shorten them. */
+export const timing = {
+  /** How long a claim lasts without renewal; RELIABILITY: the work of a killed process goes on within 15 s. */
+  leaseMs: 10_000,
+  /** The runner lets go this long before the lease ends, counted from when it *sent* its last successful renewal. */
+  marginMs: 2_000,
+  renewEveryMs: 2_000,
+  /** One call of a driver; a driver that hangs longer has an unknown outcome. */
+  callTimeoutMs: 30_000,
+  pollMs: 1_000,
+}
+export type Timing = Readonly<typeof timing>
 
 export interface ClaimTools {
   readonly db: Database
   readonly metrics: Metrics
   readonly log: Log
   readonly workerId: string
+  readonly timing: Timing
 }
+
+/** Whatever else a driver says is no answer: a typo or a newer driver must not pass for success. */
+const known: Readonly<Record<Outcome<never>['kind'], true>> = {
+  done: true,
+  working: true,
+  refused: true,
+  stale: true,
+  unreachable: true,
+  unknown: true,
+}
+/** Of what a driver says, what the database can store. */
+const maxOutcomeLength = 2_000
+const storable = (text: string) => text.replaceAll('\0', '').slice(0, maxOutcomeLength).toWellFormed()
 
 /** A claim that this process holds. */
 export class Claim {
@@ -35,29 +55,46 @@ export class Claim {
   readonly done: Promise<void>
   readonly #effect: Effect
   readonly #tools: ClaimTools
+  readonly #recovering: boolean
   readonly #lost = new AbortController()
+  readonly #cut = new AbortController()
   readonly #leave = new AbortController()
+  #provenAt = Number.NEGATIVE_INFINITY
   #expiry: NodeJS.Timeout | undefined
 
   constructor(effect: Effect, operation: Operation, recovering: boolean, sentAt: number, tools: ClaimTools) {
     this.operation = operation
     this.#effect = effect
     this.#tools = tools
+    this.#recovering = recovering
     this.renewed(sentAt)
-    this.done = this.#work(recovering).finally(() => clearTimeout(this.#expiry))
+    this.done = this.#work().finally(() => clearTimeout(this.#expiry))
   }
 
-  /** The lease holds: it was renewed by a statement sent at `sentAt` (monotonic, ms). */
+  get isLost(): boolean {
+    return this.#lost.signal.aborted
+  }
+
+  /** The lease holds: it was renewed by a statement sent at `sentAt` (monotonic, ms). Answers may come in any order. */
   renewed(sentAt: number): void {
+    if (sentAt <= this.#provenAt) return
+    this.#provenAt = sentAt
     clearTimeout(this.#expiry)
+    const { leaseMs, marginMs } = this.#tools.timing
     const left = Math.max(0, sentAt + leaseMs - marginMs - performance.now())
     this.#expiry = setTimeout(() => this.lose('the lease could not be renewed'), left)
   }
 
-  /** Somebody else may have the operation: stop at once. */
+  /** Somebody else may have the operation: stop at once, write nothing. */
   lose(reason: string): void {
     this.#lost.abort(new Error(reason))
-    this.#leave.abort(new Error(reason))
+    this.cut(reason)
+  }
+
+  /** Stop at once; what has become of a call under way is unknown, and is written down so. */
+  cut(reason: string): void {
+    this.#cut.abort(new Error(reason))
+    this.leave(reason)
   }
 
   /** Leave at the next good point; the end is still written. */
@@ -65,7 +102,7 @@ export class Claim {
     this.#leave.abort(new Error(reason))
   }
 
-  async #work(recovering: boolean): Promise<void> {
+  async #work(): Promise<void> {
     const { operation } = this
     const { log } = this.#tools
     const cause: Cause = { actor: { kind: 'runner', id: this.#tools.workerId }, requestId: operation.requestId }
@@ -78,7 +115,7 @@ export class Claim {
     }
     const work: Work = {
       operation,
-      recovering,
+      recovering: this.#recovering,
       cause,
       fence: {
         operationId: operation.id,
@@ -86,7 +123,6 @@ export class Claim {
         subjectId: operation.subjectId,
         generation: operation.generation,
       },
-      lost: this.#lost.signal,
       leave: this.#leave.signal,
       call: (run) => this.#call(run),
       pause: async (ms) => {
@@ -96,14 +132,13 @@ export class Claim {
     }
     let ending: Ending
     try {
-      ending = await this.#effect.run(work)
+      ending = this.#usedUp() ?? (await this.#effect.run(work))
     } catch (error) {
       log.error('an operation was interrupted; it is tried again', { ...facts, error })
-      ending = {
-        kind: 'postpone',
-        outcome: 'interrupted inside Pawl; see the log',
-        failed: !(error instanceof DatabaseFault),
-      }
+      const failed = !(error instanceof DatabaseFault)
+      // What was unknown stays unknown.
+      const kind = this.#recovering ? 'unknown' : 'postpone'
+      ending = { kind, outcome: 'interrupted inside Pawl; see the log', failed }
     }
     const outcome = 'outcome' in ending ? `${ending.kind}: ${ending.outcome}` : ending.kind
     log.info('operation', { ...facts, outcome })
@@ -111,14 +146,16 @@ export class Claim {
   }
 
   async #call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>> {
+    if (this.#cut.signal.aborted) return unreachable('the work was cut off before the call')
     const started = performance.now()
-    const signal = AbortSignal.any([this.#lost.signal, AbortSignal.timeout(callTimeoutMs)])
+    const signal = AbortSignal.any([this.#cut.signal, AbortSignal.timeout(this.#tools.timing.callTimeoutMs)])
     let outcome: Outcome<T>
     let counted: EffectOutcome | undefined
     try {
       outcome = await Promise.race([run(signal), aborted<T>(signal)])
+      if (!Object.hasOwn(known, outcome.kind)) throw new TypeError('the answer is none that is known')
     } catch (error) {
-      this.#tools.log.error('a driver threw instead of answering', {
+      this.#tools.log.error('a driver gave no answer', {
         kind: this.operation.kind,
         operationId: this.operation.id,
         error,
@@ -138,7 +175,7 @@ export class Claim {
         return
       } catch (error) {
         const facts = { operationId: this.operation.id, kind: this.operation.kind, error }
-        if (!(error instanceof DatabaseFault)) {
+        if (!(error instanceof DatabaseFault) || error.retryAfterMs === undefined) {
           this.#tools.log.error('the end of an operation could not be stored; its lease will end', facts)
           return
         }
@@ -150,10 +187,15 @@ export class Claim {
 
   /** Failures that are used up end the operation, where its kind says so. */
   #bounded(ending: Ending): Ending {
+    const failed = (ending.kind === 'unknown' || ending.kind === 'postpone') && ending.failed
+    return (failed && this.#usedUp(1, ending.outcome)) || ending
+  }
+
+  /** Counts workers that died at it too: what kills each of its workers is not tried for ever. */
+  #usedUp(more = 0, last = 'its worker died'): Ending | undefined {
     const { maxFailures, giveUp } = this.#effect
-    const failed = ending.kind === 'unknown' || (ending.kind === 'postpone' && ending.failed)
-    if (!failed || maxFailures === null || !giveUp || this.operation.failures + 1 < maxFailures) return ending
-    return giveUp(`gave up after ${maxFailures} failures; the last one: ${ending.outcome}`)
+    if (maxFailures === null || this.operation.failures + more < maxFailures) return undefined
+    return giveUp?.(`gave up after ${maxFailures} failures; the last one: ${last}`)
   }
 
   async #store(ending: Ending, cause: Cause): Promise<void> {
@@ -165,6 +207,7 @@ export class Claim {
       values: { id: operation.id, claimToken, ...values },
     })
     const back = backoffMs(operation.failures)
+    const said = 'outcome' in ending ? storable(ending.outcome) : ''
     switch (ending.kind) {
       case 'finish': {
         const values = {
@@ -173,7 +216,7 @@ export class Claim {
           operationId: operation.id,
           generation: operation.generation,
           claimToken,
-          outcome: ending.outcome,
+          outcome: said,
           ...ending.values,
         }
         if (await this.#moves(ending.rule, { ...cause, operationId: operation.id, values })) return
@@ -181,7 +224,8 @@ export class Claim {
       }
       case 'moved-on': {
         const outcome = this.#leave.signal.aborted ? 'superseded while it ran' : 'superseded'
-        if (await this.#moves(supersedeOperation('Deployment') as unknown as Rule, ownCall({ outcome }))) return
+        const superseded = supersedeOperation(this.#effect.subjectType) as unknown as Rule
+        if (await this.#moves(superseded, ownCall({ outcome }))) return
         await this.#moves(
           failOperation as unknown as Rule,
           ownCall({ outcome: 'its subject could not take the result any more' }),
@@ -191,11 +235,14 @@ export class Claim {
       case 'postpone':
         await this.#moves(
           postponeOperation as unknown as Rule,
-          ownCall({ afterMs: ending.afterMs ?? back, outcome: ending.outcome, failed: ending.failed ? 1 : 0 }),
+          ownCall({ afterMs: ending.afterMs ?? back, outcome: said, failed: ending.failed ? 1 : 0 }),
         )
         return
       case 'unknown':
-        await this.#moves(markOperationUnknown as unknown as Rule, ownCall({ afterMs: back, outcome: ending.outcome }))
+        await this.#moves(
+          markOperationUnknown as unknown as Rule,
+          ownCall({ afterMs: back, outcome: said, failed: ending.failed ? 1 : 0 }),
+        )
         return
     }
   }

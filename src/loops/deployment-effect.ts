@@ -1,6 +1,6 @@
 // The effects of a deployment: roll-out, stop, teardown. Each claim starts from the row as it is now and may be repeated
 // at any point: drivers are idempotent by operation, and their fence and the row's guard keep out what is outdated.
-import { type Outcome, refused } from '../drivers/outcome.ts'
+import { type Outcome, refused, unknown, working } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { subjectDeployment } from '../resolvers/operation.ts'
@@ -105,7 +105,7 @@ async function start(driver: RuntimeDriver, work: Work, subject: Subject): Promi
   const ref = refOf(subject)
   if (work.recovering) {
     const seen = await work.call((signal) => driver.observe(ref, signal))
-    if (seen.kind !== 'done') return seen
+    if (seen.kind !== 'done') return unknown(`not observed, ${detailOf(seen)}`)
     const { value } = seen
     if (value.state === 'running' && value.generation === work.operation.generation && value.healthy) {
       return { kind: 'done', value: { instanceId: value.instanceId, url: value.url } }
@@ -119,6 +119,7 @@ async function start(driver: RuntimeDriver, work: Work, subject: Subject): Promi
 /** Asks again while the driver is at it, and leaves when the work is to be left. */
 async function untilDone<T>(work: Work, call: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
   for (;;) {
+    if (work.leave.aborted) return working(0, 'left before the call')
     const outcome = await call()
     if (outcome.kind !== 'working' || !(await work.pause(outcome.askAgainAfterMs))) return outcome
   }
@@ -140,8 +141,11 @@ function ended(outcome: Outcome<unknown>, done: Rule, words: string): Ending {
     case 'refused':
     case 'unreachable':
     case 'stale':
-      return { kind: 'postpone', outcome: `${outcome.kind}: ${outcome.reason}`, failed: true }
+      return { kind: 'postpone', outcome: detailOf(outcome), failed: true }
     case 'unknown':
-      return { kind: 'unknown', outcome: outcome.reason }
+      return { kind: 'unknown', outcome: outcome.reason, failed: true }
   }
 }
+
+const detailOf = (outcome: Exclude<Outcome<never>, { kind: 'done' }>): string =>
+  `${outcome.kind}: ${outcome.kind === 'working' ? outcome.detail : outcome.reason}`

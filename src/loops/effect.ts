@@ -7,15 +7,13 @@ import type { Cause, Operation, Rule } from '../resolvers/transition.ts'
 /** One claim of an operation. */
 export interface Work {
   readonly operation: Operation
-  /** The last claim ended in "unknown": look before anything is done. */
+  /** The last claim ended in "unknown", or with its worker: look before anything is done. */
   readonly recovering: boolean
   readonly fence: Fence
   readonly cause: Cause
-  /** Aborted when the claim can no longer be trusted: whatever is under way must stop, nothing may be written. */
-  readonly lost: AbortSignal
-  /** Aborted when the work should be left at the next good point: superseded, or this process drains. */
+  /** Aborted when the work should be left at the next good point: superseded, lost, or this process drains. */
   readonly leave: AbortSignal
-  /** Calls a driver: timed, counted, bounded; a driver that throws or hangs is an unknown outcome. */
+  /** Calls a driver: timed, counted, bounded; one that throws, hangs or answers what is none is an unknown outcome. */
   call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>>
   /** Waits between two calls; false when the work is to be left instead. */
   pause(ms: number): Promise<boolean>
@@ -33,7 +31,7 @@ export type Ending =
   /** Tried again later; `failed` counts against the effect's bound. */
   | { readonly kind: 'postpone'; readonly outcome: string; readonly failed: boolean; readonly afterMs?: number }
   /** Nobody knows whether it happened: observed at the next claim. */
-  | { readonly kind: 'unknown'; readonly outcome: string }
+  | { readonly kind: 'unknown'; readonly outcome: string; readonly failed: boolean }
   /** The subject has moved on: a newer wish, or nothing left to do. */
   | { readonly kind: 'moved-on' }
 

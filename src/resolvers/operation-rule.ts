@@ -3,9 +3,10 @@
 import { eq, type SQL, sql } from 'drizzle-orm'
 import { deployment } from '../db/deployment.ts'
 import { operation } from '../db/operation.ts'
+import type { LifecycleTable } from '../db/tables.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
 import { defineRule } from './transition.ts'
-import { intParam, textParam } from './transition-statement.ts'
+import { intParam, listParam, textParam } from './transition-statement.ts'
 
 const part = { table: operation, machine: operationMachine } as const
 const batch = { orderBy: sql`${operation.dueAt}`, limit: intParam('limit') }
@@ -19,14 +20,14 @@ const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {
   return sql`exists (select 1 from ${subject} where ${subject.id} = ${of.subjectId} and ${subject.generation} > ${of.generation})`
 }
 
-/** A newer wish exists: what is pending, or running under a lease that is over, is superseded. */
+/** A newer wish exists: what is pending, due or not, or running under a lease that is over, is superseded. */
 export const supersedeOutdated = (subjectType: SubjectType) =>
   defineRule({
     name: `supersedeOutdated:${subjectType}`,
     subject: {
       ...part,
       action: 'supersedeOperation',
-      where: sql`${operation.kind} = ${textParam('kind')} and (${operation.state} = 'PENDING' or (${operation.state} = 'RUNNING' and ${operation.dueAt} <= now())) and ${newerWish(subjectType, operation)}`,
+      where: sql`${operation.kind} = any(${listParam('kinds')}) and (${operation.state} = 'PENDING' or (${operation.state} = 'RUNNING' and ${operation.dueAt} <= now())) and ${newerWish(subjectType, operation)}`,
       batch,
       set: () => ({
         finishedAt: sql`clock_timestamp()`,
@@ -36,27 +37,32 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
     },
   })
 
-/** What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. */
-export const claimOperation = defineRule({
-  name: 'claimOperation',
-  subject: {
-    ...part,
-    action: 'claimOperation',
-    where: sql`${operation.kind} = ${textParam('kind')} and ${operation.state} in ('PENDING', 'RUNNING', 'UNKNOWN') and ${operation.dueAt} <= now()
-      and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN')
-        and o.id <> ${operation.id} and (o.state <> 'PENDING' or (o.generation, o.id) < (${operation.generation}, ${operation.id})))`,
-    batch,
-    guard: (found) => sql`${found.dueAt} <= now()`,
-    set: (found) => ({
-      claimToken: sql`gen_random_uuid()::text`,
-      claimedBy: textParam('workerId'),
-      attempt: sql`${found.attempt} + 1`,
-      failures: sql`${found.failures} + case when ${found.state} = 'RUNNING' then 1 else 0 end`,
-      startedAt: sql`coalesce(${found.startedAt}, clock_timestamp())`,
-      dueAt: sql`clock_timestamp() + ${intParam('leaseMs')} * interval '1 millisecond'`,
-    }),
-  },
-})
+/**
+ * What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
+ * and outdated is taken at once, to be superseded: a newer wish must not wait for its back-off.
+ */
+export const claimOperation = (subjectType: SubjectType) =>
+  defineRule({
+    name: `claimOperation:${subjectType}`,
+    subject: {
+      ...part,
+      action: 'claimOperation',
+      where: sql`${operation.kind} = ${textParam('kind')} and ${operation.state} in ('PENDING', 'RUNNING', 'UNKNOWN')
+        and (${operation.dueAt} <= now() or (${operation.state} = 'UNKNOWN' and ${newerWish(subjectType, operation)}))
+        and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN')
+          and o.id <> ${operation.id} and (o.state <> 'PENDING' or (o.generation, o.id) < (${operation.generation}, ${operation.id})))`,
+      batch,
+      guard: (found) => sql`(${found.dueAt} <= now() or ${found.state} = 'UNKNOWN')`,
+      set: (found) => ({
+        claimToken: sql`gen_random_uuid()::text`,
+        claimedBy: textParam('workerId'),
+        attempt: sql`${found.attempt} + 1`,
+        failures: sql`${found.failures} + case when ${found.state} = 'RUNNING' then 1 else 0 end`,
+        startedAt: sql`coalesce(${found.startedAt}, clock_timestamp())`,
+        dueAt: sql`clock_timestamp() + ${intParam('leaseMs')} * interval '1 millisecond'`,
+      }),
+    },
+  })
 
 const claimed = {
   ...part,
@@ -89,7 +95,7 @@ export const markOperationUnknown = defineRule({
       dueAt: inMs,
       claimToken: sql`null`,
       outcome: textParam('outcome'),
-      failures: sql`${found.failures} + 1`,
+      failures: sql`${found.failures} + ${intParam('failed')}`,
     }),
   },
 })
@@ -115,3 +121,10 @@ export const failOperation = defineRule({
     set: () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: textParam('outcome') }),
   },
 })
+
+/**
+ * Holds when the locked row is the one that this statement's snapshot shows. What was looked up beside the row, such as
+ * its operations, is of that snapshot even after a lock was had, so it may be believed only then.
+ */
+export const unmovedSinceSnapshot = (found: LifecycleTable, table: LifecycleTable): SQL =>
+  sql`${found.version} = (select r.version from ${table} r where r.id = ${found.id})`

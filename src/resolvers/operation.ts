@@ -1,6 +1,6 @@
 // Operations as callers and the dispatcher see them: retry and cancel for callers; claims, heartbeats and look-ups for
 // the dispatcher, which has no SQL of its own.
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { entityOfId } from '../db/id.ts'
@@ -123,41 +123,41 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
   )
 }
 
-/** Kinds of the given that have work due now, so that an idle poll is one cheap statement. */
-export async function kindsDue(db: Database, kinds: readonly string[]): Promise<string[]> {
-  const rows = await db
-    .selectDistinct({ kind: operation.kind })
-    .from(operation)
-    .where(
-      and(
-        inArray(operation.kind, [...kinds]),
-        inArray(operation.state, ['PENDING', 'RUNNING', 'UNKNOWN']),
-        sql`${operation.dueAt} <= now()`,
-      ),
-    )
-  return rows.map((row) => row.kind)
+/** Whether any of these kinds has work due now: one cheap statement for an idle poll. */
+export async function isAnythingDue(db: Database, kinds: readonly string[]): Promise<boolean> {
+  const rows = await db.execute(sql`/* read:isAnythingDue */ select 1 from operation
+    where kind = any(string_to_array(${kinds.join(',')}, ',')) and state in ('PENDING', 'RUNNING', 'UNKNOWN') and due_at <= now() limit 1`)
+  return rows.length > 0
 }
 
 export interface Held {
   readonly id: string
   readonly claimToken: string
 }
-export interface Renewed {
+export interface Lease {
   readonly id: string
+  /** False when the row was locked by somebody else: neither renewed nor lost. */
+  readonly renewed: boolean
   /** Null when the subject is gone. */
   readonly subjectGeneration: number | null
 }
 
-/** Renews the leases that are still ours; what is missing in the answer was lost. No state changes, so no event. */
-export async function renewLeases(db: Database, held: readonly Held[], leaseMs: number): Promise<Renewed[]> {
+/**
+ * Renews the leases that are still ours; what is missing in the answer was lost. Rows that others hold are left alone, so
+ * that one of them does not cost all the others their leases. No state changes, so no event.
+ */
+export async function renewLeases(db: Database, held: readonly Held[], leaseMs: number): Promise<Lease[]> {
   if (held.length === 0) return []
-  const rows = await db.execute<{ id: string; generation: number | null }>(sql`/* renewLeases */ with held as (
-      select * from jsonb_to_recordset(${JSON.stringify(held)}::text::jsonb) as h(id text, "claimToken" text)),
+  const rows = await db.execute<{ id: string; renewed: boolean; generation: number | null }>(sql`/* renewLeases */
+    with held as (select * from jsonb_to_recordset(${JSON.stringify(held)}::text::jsonb) as h(id text, "claimToken" text)),
+    ours as (select o.id, o.subject_id from operation o join held h on h.id = o.id where o.state = 'RUNNING' and o.claim_token = h."claimToken"),
     locked as (select o.id from operation o join held h on h.id = o.id where o.state = 'RUNNING' and o.claim_token = h."claimToken"
-      order by o.id for no key update of o)
-    update operation o set due_at = clock_timestamp() + ${leaseMs}::int * interval '1 millisecond' from locked where o.id = locked.id
-    returning o.id, (select d.generation from deployment d where d.id = o.subject_id) as generation`)
-  return rows.map((row) => ({ id: row.id, subjectGeneration: row.generation }))
+      for no key update of o skip locked),
+    renewed as (update operation o set due_at = clock_timestamp() + ${leaseMs}::int * interval '1 millisecond' from locked
+      where o.id = locked.id returning o.id)
+    select ours.id, renewed.id is not null as renewed, (select d.generation from deployment d where d.id = ours.subject_id) as generation
+    from ours left join renewed on renewed.id = ours.id`)
+  return rows.map((row) => ({ id: row.id, renewed: row.renewed, subjectGeneration: row.generation }))
 }
 
 /** The subject of a roll-out, stop or teardown, as it is now. */
