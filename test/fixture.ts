@@ -1,129 +1,136 @@
-// Rows that tests start from. A row in any state is put there by a superuser with the triggers off, in one place, so
-// that every other way into a state is the product's own. Counters are kept right, so that invariants hold afterwards.
+// What tests start from: teams, tokens, actors, and rows in any state. Rows that a caller could make are made by the real
+// resolvers; only what no call leads to is put in place with the triggers switched off.
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
-import { type Actor, mintToken, type Scope, scopes } from '../src/auth.ts'
-import type { Context } from '../src/context.ts'
-import type { Env } from '../src/db/deployment.ts'
+import { type Actor, scopes as everyScope, mintToken, type Scope } from '../src/auth.ts'
 import { newId } from '../src/db/id.ts'
-import { done } from '../src/drivers/outcome.ts'
-import { type DeploymentState, liveDeploymentStates } from '../src/lifecycle/deployment.ts'
-import type { OperationState } from '../src/lifecycle/operation.ts'
-import { createLog } from '../src/log.ts'
-import { createMetrics } from '../src/metrics.ts'
-import type { Database } from '../src/resolvers/transition.ts'
 
-/** Where rows are put: the URL of a superuser, or an open session of one. */
-export type Where = string | postgres.Sql
+/** One connection of a superuser to the database of a test; end it with the test. */
+export const superuser = (url: string): postgres.Sql => postgres(url, { max: 1, onnotice: () => {} })
 
 export interface TestTeam {
   readonly teamId: string
-  /** The owner's token, as authentication would give it. */
-  readonly actor: Actor
-  /** Its plaintext. */
+  /** Plaintext of a token with every scope. */
   readonly token: string
+  readonly actor: Actor
 }
 
-/** A team with a plan and a token that has all scopes, or those given. */
+/** Runs statements without the triggers, in a session of its own. */
+async function beneath<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = superuser(url)
+  try {
+    await sql`set session_replication_role = replica`
+    return await work(sql)
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+}
+
+export interface TeamOptions {
+  readonly name?: string
+  /** How many deployments its plan has room for. Default 100. */
+  readonly cap?: number
+  readonly scopes?: readonly Scope[]
+}
+
+/** An ACTIVE team with a plan and a token. Call it twice for two teams. */
 export async function createTeam(
-  where: Where,
-  { cap = 100, scopes: given = scopes as readonly Scope[] }: { cap?: number; scopes?: readonly Scope[] } = {},
+  url: string,
+  { name = 'team', cap = 100, scopes }: TeamOptions = {},
 ): Promise<TestTeam> {
   const teamId = newId('Team')
-  const token = mintToken()
-  const id = newId('ApiToken')
-  await withTriggersOff(where, async (sql) => {
-    await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', 'test')`
-    await sql`insert into plan_usage (team_id, kind, cap) values (${teamId}, 'deployments', ${cap})`
-    await sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values (${id}, 'ACTIVE', ${teamId}, 'test', ${token.lookupId}, ${token.secretHash}, ${[...given]}, now() + interval '1 day')`
+  await beneath(url, async (sql) => {
+    await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', ${name})`
+    await sql`insert into plan_usage (team_id, kind, used, cap) values (${teamId}, 'deployments', 0, ${cap})`
   })
-  return { teamId, actor: { kind: 'token', id, teamId, scopes: new Set(given) }, token: token.plaintext }
+  return { teamId, ...(await createToken(url, teamId, { scopes: scopes ?? everyScope })) }
 }
 
-export interface DeploymentFacts {
-  readonly teamId: string
-  readonly state: DeploymentState
-  readonly id?: string
+export interface TokenOptions {
+  readonly scopes?: readonly Scope[]
+  readonly state?: 'ACTIVE' | 'REVOKED' | 'EXPIRED'
+  /** From now, in ms; negative for one that has expired. Default 1 h. */
+  readonly expiresInMs?: number
+}
+
+/** Another token of a team. */
+export async function createToken(
+  url: string,
+  teamId: string,
+  { scopes = everyScope, state = 'ACTIVE', expiresInMs = 3_600_000 }: TokenOptions = {},
+): Promise<{ token: string; actor: Actor }> {
+  const { plaintext, lookupId, secretHash } = mintToken()
+  const id = newId('ApiToken')
+  await beneath(
+    url,
+    (sql) => sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
+      values (${id}, ${state}, ${teamId}, 'test', ${lookupId}, ${secretHash}, ${[...scopes]}, ${new Date(Date.now() + expiresInMs)})`,
+  )
+  return { token: plaintext, actor: { kind: 'token', id, teamId, scopes: new Set(scopes) } }
+}
+
+export interface DeploymentRow {
+  readonly state?: string
   readonly name?: string
   readonly environment?: string
   readonly image?: string
-  readonly env?: Env
-  readonly generation?: number
   readonly version?: number
-  /** When its time is over, in seconds from now, perhaps negative; null or absent: it is permanent. */
-  readonly expiresInSeconds?: number | null
+  readonly generation?: number
+  readonly url?: string | null
+  readonly instanceId?: string | null
+  readonly env?: Readonly<Record<string, { value: string; revision: number; changedAt: string; changedBy: string }>>
+  /** Time limit from now in ms (negative: passed already); null for a permanent one. Default null. */
+  readonly expiresInMs?: number | null
+  readonly createdAt?: Date
+  readonly stateChangedAt?: Date
 }
 
-/** A deployment in any state; returns its id. A live one counts against the plan. */
-export async function putDeployment(where: Where, facts: DeploymentFacts): Promise<string> {
-  const { teamId, state, id = newId('Deployment'), name = `app-${randomBytes(6).toString('hex')}` } = facts
-  const { environment = 'development', image = 'hello:1', env = {}, generation = 1, version = 1 } = facts
-  const { expiresInSeconds = null } = facts
-  const revision = Math.max(0, ...Object.values(env).map((entry) => entry.revision))
-  await withTriggersOff(where, async (sql) => {
-    await sql`insert into deployment (id, state, version, generation, team_id, environment, name, image, env, env_revision,
-        ttl_policy, expires_at, incarnation)
-      values (${id}, ${state}, ${version}, ${generation}, ${teamId}, ${environment}, ${name}, ${image}, ${sql.json(env as never)},
-        ${revision}, ${expiresInSeconds === null ? 'PERMANENT' : 'TTL'},
-        now() + ${expiresInSeconds}::float8 * interval '1 second', ${randomBytes(12).toString('hex')})`
-    if (liveDeploymentStates.includes(state)) {
+const ended = ['EXPIRED', 'DELETING', 'DELETED']
+
+/** Puts a deployment in place in any state, and counts it as the plan would. Returns its id. */
+export async function putDeployment(url: string, teamId: string, row: DeploymentRow = {}): Promise<string> {
+  const id = newId('Deployment')
+  const { state = 'HEALTHY', name = `d${randomBytes(4).toString('hex')}`, expiresInMs = null } = row
+  const expiresAt = expiresInMs === null ? null : new Date(Date.now() + expiresInMs)
+  await beneath(url, async (sql) => {
+    await sql`insert into deployment (id, state, team_id, name, environment, image, version, generation, url, instance_id, env,
+        env_revision, ttl_policy, expires_at, incarnation, created_at, state_changed_at)
+      values (${id}, ${state}, ${teamId}, ${name}, ${row.environment ?? 'development'}, ${row.image ?? 'hello'}, ${row.version ?? 1},
+        ${row.generation ?? 1}, ${row.url ?? null}, ${row.instanceId ?? null}, ${sql.json(row.env ?? {})},
+        ${Math.max(0, ...Object.values(row.env ?? {}).map((entry) => entry.revision))}, ${expiresAt ? 'TTL' : 'PERMANENT'}, ${expiresAt},
+        ${randomBytes(12).toString('hex')}, ${row.createdAt ?? new Date()}, ${row.stateChangedAt ?? new Date()})`
+    if (!ended.includes(state)) {
       await sql`update plan_usage set used = used + 1 where team_id = ${teamId} and kind = 'deployments'`
     }
   })
   return id
 }
 
-export interface OperationFacts {
-  readonly teamId: string
-  readonly subjectId: string
-  readonly state: OperationState
-  readonly id?: string
+export interface OperationRow {
+  readonly state?: string
   readonly kind?: string
   readonly generation?: number
-  readonly claimToken?: string | null
-  readonly attempt?: number
-  /** When it is due, or its lease ends, in seconds from now. */
-  readonly dueInSeconds?: number
+  readonly createdAt?: Date
+  readonly stateChangedAt?: Date
 }
 
-/** An operation in any state; returns its id. */
-export async function putOperation(where: Where, facts: OperationFacts): Promise<string> {
-  const { teamId, subjectId, state, id = newId('Operation'), kind = 'deployment.roll_out', generation = 1 } = facts
-  const { claimToken = null, attempt = 0, dueInSeconds = 0 } = facts
-  await withTriggersOff(where, async (sql) => {
-    await sql`insert into operation (id, state, generation, team_id, kind, subject_type, subject_id, attempt, due_at,
-        claim_token, actor, request_id)
-      values (${id}, ${state}, ${generation}, ${teamId}, ${kind}, 'Deployment', ${subjectId}, ${attempt},
-        now() + ${dueInSeconds}::float8 * interval '1 second', ${claimToken}, '{"kind": "token", "id": "test"}', 'test')`
-  })
+/** Puts an operation of a deployment in place in any state. Returns its id. */
+export async function putOperation(
+  url: string,
+  teamId: string,
+  subjectId: string,
+  row: OperationRow = {},
+): Promise<string> {
+  const id = newId('Operation')
+  await beneath(
+    url,
+    (
+      sql,
+    ) => sql`insert into operation (id, state, team_id, kind, subject_type, subject_id, generation, due_at, actor, request_id,
+        created_at, state_changed_at)
+      values (${id}, ${row.state ?? 'PENDING'}, ${teamId}, ${row.kind ?? 'deployment.roll_out'}, 'Deployment', ${subjectId},
+        ${row.generation ?? 1}, now(), ${sql.json({ kind: 'system', id: 'test' })}, 'test', ${row.createdAt ?? new Date()},
+        ${row.stateChangedAt ?? new Date()})`,
+  )
   return id
-}
-
-/** What a request would carry: every image is there, metrics throw on an undeclared label, the log is silent. */
-export const contextFor = (db: Database, actor: Actor, overrides: Partial<Context> = {}): Context => ({
-  db,
-  actor,
-  requestId: crypto.randomUUID(),
-  images: { resolveImage: async (image) => done({ image }) },
-  nudge: () => {},
-  metrics: createMetrics({ strict: true }),
-  log: createLog({ level: 'fatal', destination: { write: () => {} } }),
-  ...overrides,
-})
-
-/** Runs statements of a superuser with triggers and foreign keys off; one transaction. */
-export async function withTriggersOff(
-  where: Where,
-  work: (sql: postgres.TransactionSql) => Promise<void>,
-): Promise<void> {
-  const own = typeof where === 'string' ? postgres(where, { max: 1, onnotice: () => {} }) : where
-  try {
-    await own.begin(async (sql) => {
-      await sql`set local session_replication_role = replica`
-      await work(sql)
-    })
-  } finally {
-    if (typeof where === 'string') await own.end({ timeout: 5 })
-  }
 }

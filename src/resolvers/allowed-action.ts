@@ -1,0 +1,72 @@
+// What a caller may do with an object now, and for what it may not, why: from the machine, the caller's scopes and the
+// guards that can be told from the rows. Advice, never a promise: the swap decides when the call is made.
+import { type Action, type Actor, missingScope, scopeFor } from '../auth.ts'
+import type { IdEntity } from '../db/id.ts'
+import { machineOf } from '../lifecycle/machines.ts'
+import type { ApiTokenView } from './api-token-read.ts'
+import type { DeploymentView } from './deployment-read.ts'
+import type { Team } from './loader.ts'
+import type { OperationView } from './operation-read.ts'
+
+export interface AllowedAction {
+  readonly action: string
+  readonly allowed: boolean
+  /** Why not; null when it is allowed. */
+  readonly because: string | null
+}
+
+/** A reason that is known from the rows, beside state and scope; null when there is none. */
+type Guards = Readonly<Record<string, () => string | null>>
+
+/** The moves of an entity that callers may ask for by a mutation of the same name: births and inner moves left out. */
+export const callerActions = (entity: IdEntity): string[] =>
+  Object.entries(machineOf(entity).moves)
+    .filter(([action, move]) => move.from !== 'birth' && move.by.includes('caller') && scopeFor(action) !== null)
+    .map(([action]) => action)
+
+const told = (action: string, reasons: readonly (string | null)[]): AllowedAction => {
+  const because = reasons.filter((reason) => reason !== null).join(' ')
+  return { action, allowed: because === '', because: because === '' ? null : because }
+}
+
+const lacksScope = (actor: Actor, action: string): string | null => {
+  const missing = missingScope(actor, action as Action)
+  return missing ? `This token lacks the scope ${missing}.` : null
+}
+
+function wrongState(entity: IdEntity, action: string, state: string): string | null {
+  const from = machineOf(entity).moves[action]?.from ?? []
+  if (from === 'birth' || from.includes(state)) return null
+  return `It is ${state}; ${action} starts from ${from.join(', ')}.`
+}
+
+const answer = (actor: Actor, entity: IdEntity, state: string, guards: Guards = {}): AllowedAction[] =>
+  callerActions(entity).map((action) => {
+    const state_ = wrongState(entity, action, state)
+    return told(action, [lacksScope(actor, action), state_, state_ === null ? (guards[action]?.() ?? null) : null])
+  })
+
+export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAction[] =>
+  answer(actor, 'Deployment', row.state, {
+    setDeploymentTtl: () =>
+      row.ttlPolicy === 'TTL' ? null : 'It is permanent: it has no time limit that could be moved.',
+  })
+
+export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[] =>
+  answer(actor, 'ApiToken', row.state)
+export const teamActions = (actor: Actor, row: Team): AllowedAction[] => answer(actor, 'Team', row.state)
+
+/** Retry and cancel move the subject with the operation, so both are told from the subject too. */
+export function operationActions(actor: Actor, row: OperationView, subject: DeploymentView | null): AllowedAction[] {
+  const overtaken = subject?.generation === row.generation ? null : 'A newer wish for its subject has taken its place.'
+  const notRollOut = row.kind === 'deployment.roll_out' ? null : `Only a roll-out can be, never a ${row.kind}.`
+  const retry = told('retryOperation', [
+    lacksScope(actor, 'retryOperation'),
+    row.state === 'FAILED' ? null : `It is ${row.state}; retryOperation starts from FAILED.`,
+    row.state === 'FAILED' ? (notRollOut ?? overtaken ?? subjectFailed(subject)) : null,
+  ])
+  return [...answer(actor, 'Operation', row.state, { cancelOperation: () => notRollOut ?? overtaken }), retry]
+}
+
+const subjectFailed = (subject: DeploymentView | null) =>
+  subject?.state === 'FAILED' ? null : `Its subject is ${subject?.state ?? 'gone'}, not FAILED.`

@@ -1,0 +1,85 @@
+// The event log in the schema: audit trail and feed in one, read by the same cursors.
+import { type EventFilter, type EventView, eventFilter, events } from '../resolvers/event-read.ts'
+import { countOf, cursorOf, pageOf } from '../resolvers/page.ts'
+import { builder } from './builder.ts'
+import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
+import { EventRef, NodeRef, OperationRef } from './ref.ts'
+
+const ActorRef = builder.objectRef<Pick<EventView, 'actorKind' | 'actorId'>>('EventActor').implement({
+  description: 'Who did it.',
+  fields: (t) => ({
+    kind: t.exposeString('actorKind', {
+      description: '`token` for a caller; else the part of Pawl that did it, e.g. `runner`.',
+    }),
+    id: t.exposeString('actorId', { description: 'Id of the token, or name of that part.' }),
+  }),
+})
+
+EventRef.implement({
+  description:
+    'One change of one object. Written in the very statement of the change, never changed, never without one.',
+  fields: (t) => ({
+    cursor: t.string({
+      description: 'Its place in the log: pass it as `after` to go on from here.',
+      resolve: (row, _args, { actor }) => cursorOf(events, actor.teamId, row),
+    }),
+    occurredAt: t.expose('occurredAt', { type: 'DateTime', description: 'When it happened.' }),
+    kind: t.exposeString('kind', { description: 'The action: the same word as the mutation.' }),
+    subjectType: t.exposeString('subjectType', { description: 'The type of the object that changed.' }),
+    subjectId: t.exposeID('subjectId', { description: 'Its id.' }),
+    subject: t.field({
+      type: NodeRef,
+      nullable: true,
+      description: 'The object as it is now; null when it is there no more.',
+      resolve: (row, _args, { loaders }) => loaders.node(row.subjectId),
+    }),
+    from: t.exposeString('fromState', { nullable: true, description: 'The state before; null for a birth.' }),
+    to: t.exposeString('toState', { description: 'The state after.' }),
+    generation: t.exposeInt('generation', { description: 'The generation after.' }),
+    version: t.string({ description: 'The version after.', resolve: (row) => String(row.version) }),
+    actor: t.field({ type: ActorRef, description: 'Who did it.', resolve: (row) => row }),
+    requestId: t.exposeString('requestId', { description: 'The request that it follows from.' }),
+    operation: t.field({
+      type: OperationRef,
+      nullable: true,
+      description: 'The operation that was accepted with it, or that carried it out.',
+      resolve: (row, _args, { loaders }) => (row.operationId === null ? null : loaders.operation.load(row.operationId)),
+    }),
+    data: t.field({
+      type: 'JSON',
+      nullable: true,
+      description: 'Facts of the action: counts and names of keys, never values.',
+      resolve: (row) => row.data,
+    }),
+  }),
+})
+
+export const EventConnection = connectionOf(EventRef, 'oldest first')
+
+const Filter = builder.inputType('EventFilter', {
+  description: 'All that is given must hold.',
+  fields: (t) => ({
+    subject: t.id({ description: 'Only of this object.' }),
+    kind: t.string({ description: 'Only of this action.' }),
+    actor: t.string({ description: 'Only by this actor id.' }),
+    from: t.field({ type: 'DateTime', description: 'Only at or after this time.' }),
+    to: t.field({ type: 'DateTime', description: 'Only before this time.' }),
+  }),
+})
+
+builder.queryField('events', (t) =>
+  t.field({
+    type: EventConnection,
+    description:
+      'The event log of the team, oldest first. A cursor stays good: `after` the last one seen gives what has happened since, ' +
+      'with no gap and no repeat. An event is listed a moment after it happened.',
+    args: { ...pageArgs(), filter: t.arg({ type: Filter, description: 'Which ones.' }) },
+    complexity: pageCost,
+    resolve: async (_root, args, context) => {
+      const filter = eventFilter(args.filter as EventFilter | null)
+      const { db, actor } = context
+      const page = await pageOf(db, actor.teamId, events, args, filter)
+      return connect(context, events, page, () => countOf(db, actor.teamId, events, filter))
+    },
+  }),
+)

@@ -1,0 +1,195 @@
+// Refusals as types: the interface, one object per entry of the catalogue with its own facts, and the result unions. A
+// refusal that is added to the catalogue and not described here fails to compile.
+import type { Refusal, RefusalName, Remedy } from '../refusals.ts'
+import { codeOf, refusalCatalogue, refusalNames } from '../refusals.ts'
+import { builder, type Fields } from './builder.ts'
+import { ApiTokenRef, DeploymentRef, OperationRef } from './ref.ts'
+
+export const RemedyRef = builder.objectRef<Remedy>('Remedy').implement({
+  description: 'What would be accepted instead: a call with its arguments filled in, or advice where no call helps.',
+  fields: (t) => ({
+    mutation: t.exposeString('mutation', {
+      nullable: true,
+      description: 'Name of the mutation to call; null when none is.',
+    }),
+    query: t.exposeString('query', { nullable: true, description: 'Name of the query to look at; null when none is.' }),
+    arguments: t.field({
+      type: 'JSON',
+      nullable: true,
+      description: 'All its arguments, ready to be sent: `{ "input": … }` for a mutation.',
+      resolve: (remedy) => remedy.arguments,
+    }),
+    explanation: t.exposeString('explanation', { description: 'What it does, for people.' }),
+  }),
+})
+
+const RefusalCode = builder.enumType('RefusalCode', {
+  description: 'Stable codes of all refusals: decide by these, never by the message. More may be added.',
+  values: Object.fromEntries(
+    refusalNames.map((name) => [codeOf(name), { description: refusalCatalogue[name].description }]),
+  ),
+})
+
+const RefusalRef = builder.interfaceRef<Refusal>('Refusal').implement({
+  description: 'A typed “no”: why nothing was changed, whether to ask again, and what would be accepted instead.',
+  resolveType: ({ refusal }) => refusal,
+  fields: (t) => ({
+    code: t.field({ type: RefusalCode, description: 'The stable code.', resolve: ({ refusal }) => codeOf(refusal) }),
+    message: t.exposeString('message', {
+      description: 'One or two sentences for people; it names what was really found.',
+    }),
+    retryable: t.exposeBoolean('retryable', { description: 'Whether the very same call may succeed later by itself.' }),
+    retryAfterMs: t.exposeInt('retryAfterMs', {
+      nullable: true,
+      description: 'When to try again at the earliest, where that is known.',
+    }),
+    remedies: t.field({
+      type: [RemedyRef],
+      description:
+        'The next legal calls, best first. Every mutation named here is accepted as it stands, unless somebody is faster.',
+      resolve: ({ remedies }) => remedies,
+    }),
+  }),
+})
+
+const FaultRef = builder.objectRef<{ path: readonly string[]; message: string }>('InputFault').implement({
+  description: 'One thing that is wrong with an input.',
+  fields: (t) => ({
+    path: t.stringList({
+      description: 'Where, e.g. `["input", "env", "0", "key"]`.',
+      resolve: ({ path }) => [...path],
+    }),
+    message: t.exposeString('message', { description: 'What is wrong with it, and what is allowed.' }),
+  }),
+})
+
+interface KeyFacts {
+  readonly key: string
+  readonly revision: number | null
+  readonly changedAt: string | null
+  readonly changedBy: string | null
+}
+const ConflictRef = builder.objectRef<KeyFacts>('EnvKeyConflict').implement({
+  description: 'An environment variable that is not as the caller expected it.',
+  fields: (t) => ({
+    key: t.exposeString('key', { description: 'Its name.' }),
+    revision: t.exposeInt('revision', {
+      nullable: true,
+      description: 'Its revision now; null when the key is not there.',
+    }),
+    changedAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was last set; null when the key is not there.',
+      resolve: (row) => row.changedAt,
+    }),
+    changedBy: t.exposeString('changedBy', {
+      nullable: true,
+      description: 'Id of who set it last; null when the key is not there.',
+    }),
+  }),
+})
+
+/** A fact is of the type that its refusal always gives it; a wrong one fails when it is serialized. */
+const fact = (refusal: Refusal, name: string) => refusal.facts[name] as never
+type Refused = Fields<Refusal>
+
+const deployment = (t: Refused) =>
+  t.field({
+    type: DeploymentRef,
+    description: 'The deployment as it was really found.',
+    resolve: (row) => fact(row, 'deployment'),
+  })
+const found = (t: Refused) => ({
+  deployment: t.field({
+    type: DeploymentRef,
+    nullable: true,
+    description: 'The deployment as it was really found, when it is about one.',
+    resolve: (row) => fact(row, 'deployment') ?? null,
+  }),
+  operation: t.field({
+    type: OperationRef,
+    nullable: true,
+    description: 'The operation as it was really found, when it is about one.',
+    resolve: (row) => fact(row, 'operation') ?? null,
+  }),
+})
+const tokenFound = (t: Refused) =>
+  t.field({
+    type: ApiTokenRef,
+    nullable: true,
+    description: 'The token as it was really found, when it is about one.',
+    resolve: (row) => fact(row, 'apiToken') ?? null,
+  })
+const text = (t: Refused, name: string, description: string) =>
+  t.string({ description, resolve: (row) => fact(row, name) })
+const count = (t: Refused, name: string, description: string) =>
+  t.int({ description, resolve: (row) => fact(row, name) })
+const time = (t: Refused, name: string, description: string) =>
+  t.field({ type: 'DateTime', description, resolve: (row) => fact(row, name) })
+
+const none = () => ({})
+/** The facts of each refusal, as fields of its own type. */
+const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
+  NotFound: none,
+  Forbidden: (t) => ({ missing: text(t, 'missing', 'The scope that the caller lacks.') }),
+  ValidationFailed: (t) => ({
+    faults: t.field({
+      type: [FaultRef],
+      description: 'All that is wrong, at once.',
+      resolve: (row) => fact(row, 'faults'),
+    }),
+  }),
+  VersionConflict: (t) => ({
+    currentVersion: text(t, 'currentVersion', 'The version that the object has now.'),
+    ...found(t),
+    token: tokenFound(t),
+  }),
+  IdempotencyKeyReused: (t) => ({ firstUsedAt: time(t, 'firstUsedAt', 'When the key was first used.') }),
+  Busy: none,
+  TemporarilyUnavailable: none,
+  IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...found(t) }),
+  NotRedeployable: (t) => ({ deployment: deployment(t) }),
+  NothingToRedeploy: none,
+  NameTaken: (t) => ({ deployment: deployment(t) }),
+  QuotaExceeded: (t) => ({
+    limit: text(t, 'limit', 'What there is no room for, e.g. `deployments`.'),
+    cap: count(t, 'cap', 'How many the plan has room for.'),
+    used: count(t, 'used', 'How many there are.'),
+  }),
+  DeploymentAlreadyDeleted: (t) => ({
+    deployment: deployment(t),
+    endedAt: time(t, 'endedAt', 'When it entered the state that it was found in.'),
+  }),
+  NotExtendable: (t) => ({ deployment: deployment(t) }),
+  EnvConflict: (t) => ({
+    keys: t.field({
+      type: [ConflictRef],
+      description: 'The keys that were not as expected.',
+      resolve: (row) => fact(row, 'keys'),
+    }),
+  }),
+  EnvTooLarge: (t) => ({
+    bytes: count(t, 'bytes', 'What all keys and values together would take.'),
+    maxBytes: count(t, 'maxBytes', 'What they may take.'),
+  }),
+  TokenAlreadyRevoked: (t) => ({ token: tokenFound(t) }),
+}
+
+const retryable = (name: RefusalName) =>
+  refusalCatalogue[name].retryable
+    ? 'Retry: the same call may succeed later.'
+    : 'The same call will not succeed by itself.'
+
+/** The object type of each refusal: its name is the refusal's. */
+export const refusalTypes = Object.fromEntries(
+  refusalNames.map((name) => [
+    name,
+    builder.objectRef<Refusal>(name).implement({
+      description: `${refusalCatalogue[name].description} ${retryable(name)}`,
+      interfaces: [RefusalRef],
+      isTypeOf: (value) => (value as Partial<Refusal>).refusal === name,
+      fields: factsOf[name],
+    }),
+  ]),
+) as unknown as Record<RefusalName, ReturnType<typeof builder.objectRef<Refusal>>>

@@ -1,0 +1,26 @@
+// The whole schema: every file of it is loaded here, and here only; sorted, so that its print is the contract.
+import { lexicographicSortSchema, printSchema } from 'graphql'
+import './viewer.ts'
+import './lifecycle.ts'
+import './event.ts'
+import './operation.ts'
+import './deployment.ts'
+import './api-token.ts'
+import './team.ts'
+import './node.ts'
+import './stuck.ts'
+import { builder } from './builder.ts'
+
+export { extraRefusals } from './mutation.ts'
+
+export const schema = builder.toSchema()
+
+/** The closed label set of the metric `pawl_graphql_duration_seconds`: every root field, and what is none. */
+export const graphqlOperations: readonly string[] = [
+  ...[schema.getQueryType(), schema.getMutationType()].flatMap((type) => Object.keys(type?.getFields() ?? {})),
+  'introspection',
+  'unknown',
+]
+
+/** The contract as it is committed. */
+export const printedSchema = (): string => `${printSchema(lexicographicSortSchema(schema))}\n`

@@ -1,0 +1,100 @@
+// What the schema tests share: a server on a free port over a database of its own, and calls as a client makes them.
+import type { Channel, Pool, Statement } from '../../src/db/client.ts'
+import { openPool } from '../../src/db/client.ts'
+import { statementName } from '../../src/db/session.ts'
+import { createLog } from '../../src/log.ts'
+import { createMetrics, type Metrics } from '../../src/metrics.ts'
+import { graphqlOperations } from '../../src/schema/schema.ts'
+import { createHttpServer, type PawlServer } from '../../src/server.ts'
+import { createTestDatabase, type TestDatabase } from '../database.ts'
+import { createTeam, type TestTeam } from '../fixture.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: answers are looked at in every shape
+  readonly data: any
+  readonly errors: { message: string; path?: unknown; extensions: Record<string, unknown> }[] | undefined
+  readonly text: string
+}
+
+export interface Api {
+  readonly url: string
+  readonly database: TestDatabase
+  readonly pool: Pool
+  readonly server: PawlServer
+  readonly metrics: Metrics
+  readonly team: TestTeam
+  /** Everything that was logged. */
+  readonly logged: string[]
+  /** Statements since the last `forget`, as `name` where they have one. */
+  readonly statements: Statement[]
+  names(): string[]
+  forget(): void
+  /** Called before each statement; may throw. */
+  before: (statement: Statement) => void | Promise<void>
+  call(query: string, variables?: Record<string, unknown>, token?: string): Promise<Answer>
+  close(): Promise<void>
+}
+
+/** Opens everything; `close` takes it down. */
+export async function openApi(): Promise<Api> {
+  const database = await createTestDatabase()
+  const team = await createTeam(database.url)
+  const statements: Statement[] = []
+  const logged: string[] = []
+  const metrics = createMetrics({ graphqlOperations, strict: true })
+  const wrap = (channel: Channel): Channel => ({
+    async run(statement) {
+      statements.push(statement)
+      await api.before(statement)
+      return channel.run(statement)
+    },
+  })
+  const pool = openPool({ url: database.url, purpose: 'api', slots: 4, statementTimeoutMs: 5_000, wrap })
+  const server = createHttpServer({
+    graphql: {
+      db: pool.db,
+      images: {
+        resolveImage: async (image) =>
+          image === 'unknown'
+            ? { kind: 'refused', reason: 'there is no such image' }
+            : { kind: 'done', value: { image } },
+      },
+      nudge: () => {},
+    },
+    metrics,
+    log: createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } }),
+    ready: async () => true,
+  })
+  const url = `http://127.0.0.1:${await server.listen('127.0.0.1', 0)}`
+  const api: Api = {
+    url,
+    database,
+    pool,
+    server,
+    metrics,
+    team,
+    logged,
+    statements,
+    names: () => statements.map((statement) => statementName(statement.sql) ?? statement.sql),
+    forget: () => void statements.splice(0),
+    before: () => {},
+    async call(query, variables, token = team.token) {
+      const response = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: 'application/json', authorization: `Bearer ${token}` },
+        body: JSON.stringify({ query, variables }),
+      })
+      const text = await response.text()
+      const { data, errors } = text.startsWith('{') ? JSON.parse(text) : { data: undefined, errors: undefined }
+      return { status: response.status, headers: response.headers, data, errors, text }
+    },
+    async close() {
+      await server.stop(1_000)
+      await pool.close()
+      await database.drop()
+    },
+  }
+  return api
+}
