@@ -4,8 +4,9 @@ import { hostname } from 'node:os'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { openPool, type Pool } from './db/client.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
-import { isAtHead, migrate } from './db/migrate.ts'
+import { isAtHead, migrate, NewerSchemaError } from './db/migrate.ts'
 import { openNudge } from './db/nudge.ts'
+import { lostSettings } from './db/settings.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
 import { createLog, type Log } from './log.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
@@ -45,7 +46,9 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const embedded = config.databaseUrl === null ? await embeddedDatabase(config, log) : null
   if (embedded) down.add('clients', 'the embedded PostgreSQL', () => embedded.stop())
   const url = config.databaseUrl ?? (embedded as EmbeddedPostgres).url
-  await migrate(url)
+  await migrate(url).catch((error: unknown) => {
+    throw config.databaseUrl === null || error instanceof NewerSchemaError ? error : databaseAway(error)
+  })
 
   const health = open('health', url, 1, 2_000, down)
   const work = open('worker', url, 8, 10_000, down)
@@ -57,6 +60,11 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
     oldestRows: () => oldestPassing(health.db),
     dbPool: () => summed([health, work, ...(api ? [api] : [])]),
   })
+  for (const setting of await lostSettings(work.db)) {
+    log.warn(
+      `the connection setting ${setting} is lost on the way (a pooler?): give it to the role with ALTER ROLE … SET`,
+    )
+  }
   const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
   const nudges = openNudge({ url, channel: 'pawl_operations' })
   down.add('clients', 'nudges between processes', () => nudges.close())
@@ -101,6 +109,13 @@ function startWorker(
   return dispatcher
 }
 
+/** One line that names the variable; never its value, which holds a password. */
+const databaseAway = (error: unknown) =>
+  new ConfigError(
+    `the database that DATABASE_URL names cannot be used (${error instanceof Error ? error.message : 'no reason given'}); ` +
+      'allowed: a running PostgreSQL 15 or later whose user may create tables',
+  )
+
 const embeddedDatabase = (config: Config, log: Log) =>
   startEmbeddedPostgres({ dataDir: config.dataDir, log: (line) => log.info(line) })
 
@@ -144,9 +159,8 @@ async function listen(server: PawlServer, host: string, port: number): Promise<s
 }
 
 main().catch((error: unknown) => {
-  const known =
-    error instanceof Error && (error instanceof ConfigError || error.name === 'NewerSchemaError' || 'clear' in error)
   process.stderr.write(`Pawl did not start: ${error instanceof Error ? error.message : String(error)}\n`)
-  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  // What is expected to go wrong is told by its message; a bug needs its place.
+  if (error instanceof TypeError || error instanceof ReferenceError) process.stderr.write(`${error.stack}\n`)
   process.exit(1)
 })

@@ -14,6 +14,9 @@ const folder = fileURLToPath(new URL('./migrations', import.meta.url))
 /** Any number that is ours alone: the advisory lock that one migrator holds at a time. */
 const lockKey = 7_294_001
 
+/** PostgreSQL 15, as `server_version_num`. */
+const oldestServer = 150_000
+
 interface JournalEntry {
   when: number
   tag: string
@@ -40,6 +43,12 @@ export interface MigrationReport {
 export async function migrate(url: string): Promise<MigrationReport> {
   const client = postgres(url, { max: 1, onnotice: () => {}, connection: { application_name: 'pawl-migrate' } })
   try {
+    const [server] = await client`show server_version_num`
+    if (Number(server?.server_version_num) < oldestServer) {
+      throw new Error(
+        `PostgreSQL ${Math.floor(Number(server?.server_version_num) / 10_000)} is too old, 15 is the oldest that works`,
+      )
+    }
     await client`select pg_advisory_lock(${lockKey})`
     const before = await appliedMigrations(client)
     const known = journal()
