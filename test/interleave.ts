@@ -73,6 +73,12 @@ export function untilBlocked(stranger: postgres.Sql, name: string, count = 1): P
   }, seenWithin)
 }
 
+/** A call that goes on while the test does other things: should it fail, it fails where it is awaited. */
+export function underWay<T>(call: Promise<T>): Promise<T> {
+  call.catch(() => {})
+  return call
+}
+
 export interface Gate {
   /** Settles when the statement has come to the gate. */
   readonly reached: Promise<void>

@@ -1,0 +1,308 @@
+// Moves that must lose: what comes late, or from a wish that is outdated, never brings a deployment back, never overwrites
+// its end. In each race the winner is held half-way, moved and locked, while the loser is seen to queue behind it.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deployment as table } from '../../src/db/deployment.ts'
+import { type DeploymentState, deploymentMachine } from '../../src/lifecycle/deployment.ts'
+import { isRefusal } from '../../src/refusals.ts'
+import * as mutations from '../../src/resolvers/deployment.ts'
+import * as rules from '../../src/resolvers/deployment-rule.ts'
+import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
+import { holdCounters, holdKey, holdQueue, underWay, untilBlocked } from '../interleave.ts'
+import { callOf, chainOf, openWorld, operationsOf, outcomeOf, seen, variantOf, type World } from './world.ts'
+
+let real: World
+let bare: World
+
+beforeAll(async () => {
+  ;[real, bare] = await Promise.all([openWorld(), openWorld({ guards: false })])
+})
+afterAll(() => Promise.all([real.close(), bare.close()]))
+
+const states = (...names: DeploymentState[]) => `"found".state in (${names.map((name) => `'${name}'`).join(', ')})`
+const workable = states('BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED')
+const live = states('BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED', 'STOPPING', 'STOPPED')
+/** One pass of the expirer; returns the ids of those that it ended. */
+const expire = async (world: World) =>
+  (await transitionEach(world.pool.db, rules.expireDeployment, callOf(world, {}), 100)).map(({ row }) => row.id)
+
+/** An expiry, or a deletion, that has moved its row and waits at the counters, while `loser` queues behind it. */
+async function behind<T>(
+  world: World,
+  id: string,
+  winner: 'expire' | 'delete',
+  name: string,
+  loser: () => Promise<T>,
+): Promise<T> {
+  const counters = await holdCounters(world.stranger, world.team.teamId)
+  const winning =
+    winner === 'expire' ? expire(world) : mutations.deleteDeployment(world.context, { id }).then(() => [id])
+  await untilBlocked(world.stranger, winner === 'expire' ? 'expireDeployment' : 'deleteDeployment')
+  const losing = underWay(loser())
+  await untilBlocked(world.stranger, name)
+  await counters.release()
+  expect(await winning).toContain(id)
+  return losing
+}
+
+describe('R01', () => {
+  const play = async (world: World, winner: 'expire' | 'delete') => {
+    const id = await world.deployment({ state: 'HEALTHY', expiresInSeconds: -1 })
+    const result = await behind(world, id, winner, 'redeployDeployment', () =>
+      mutations.redeployDeployment(world.context, { id }),
+    )
+    return { outcome: outcomeOf(result), state: (await seen(world, id)).state, chain: await chainOf(world, id) }
+  }
+  const mutant = { name: 'redeployDeployment', from: workable, to: 'true' }
+
+  test('R01 redeploy against expiry never revives', async () => {
+    expect(await play(real, 'expire')).toEqual({
+      outcome: 'NotRedeployable',
+      state: 'EXPIRED',
+      chain: ['expireDeployment HEALTHY→EXPIRED'],
+    })
+    expect(await play(bare.withMutants(mutant), 'expire')).toMatchObject({ outcome: 'BUILDING', state: 'BUILDING' })
+  })
+
+  test('R01 redeploy against deletion never revives', async () => {
+    expect(await play(real, 'delete')).toEqual({
+      outcome: 'NotRedeployable',
+      state: 'DELETING',
+      chain: ['deleteDeployment HEALTHY→DELETING'],
+    })
+    expect(await play(bare.withMutants(mutant), 'delete')).toMatchObject({ outcome: 'BUILDING', state: 'BUILDING' })
+  })
+
+  test('R01 the database itself refuses a redeploy that has lost its guard', async () => {
+    await expect(play(real.withMutants(mutant), 'expire')).rejects.toMatchObject({
+      kind: 'constraint',
+      constraint: 'deployment_lifecycle',
+    })
+  })
+
+  test('R01 redeploy first, expiry second: the expiry wins in the end', async () => {
+    const id = await real.deployment({ state: 'HEALTHY', expiresInSeconds: -1 })
+    const queue = await holdQueue(real.stranger, real.team.teamId)
+    const redeploy = mutations.redeployDeployment(real.context, { id })
+    await untilBlocked(real.stranger, 'redeployDeployment')
+    // The row is held: a pass leaves it alone and does not wait.
+    expect(await expire(real)).not.toContain(id)
+    await queue.release()
+    expect(outcomeOf(await redeploy)).toBe('BUILDING')
+    expect(await expire(real)).toContain(id)
+    expect(outcomeOf(await mutations.redeployDeployment(real.context, { id }))).toBe('NotRedeployable')
+    expect(await seen(real, id)).toMatchObject({ state: 'EXPIRED', generation: 3 })
+  })
+})
+
+describe('R02', () => {
+  const play = async (world: World, winner: 'expire' | 'delete', ending: 'HEALTHY' | 'FAILED') => {
+    const id = await world.deployment({ state: 'DEPLOYING', expiresInSeconds: -1 })
+    const operationId = await world.operation({ subjectId: id, state: 'RUNNING', claimToken: 'mine', attempt: 1 })
+    const rule = ending === 'HEALTHY' ? rules.markDeploymentHealthy : rules.markDeploymentFailed
+    const facts = {
+      id,
+      operationId,
+      claimToken: 'mine',
+      generation: 1,
+      outcome: 'late',
+      url: 'http://late',
+      instanceId: 'i',
+    }
+    const late = await behind(world, id, winner, rule.name, () => transition(world.pool.db, rule, callOf(world, facts)))
+    return { late: late.kind, state: (await seen(world, id)).state, operations: await operationsOf(world, id) }
+  }
+  const atGeneration = '"found"."generation" = $4::text::int'
+
+  test.each(['expire', 'delete'] as const)(
+    'R02 a build that ends late writes nothing over a deployment ended by %s',
+    async (winner) => {
+      const state = winner === 'expire' ? 'EXPIRED' : 'DELETING'
+      for (const ending of ['HEALTHY', 'FAILED'] as const) {
+        expect(await play(real, winner, ending)).toEqual({
+          late: 'refused',
+          state,
+          operations: ['deployment.roll_out RUNNING', 'deployment.tear_down PENDING'],
+        })
+        const name = ending === 'HEALTHY' ? 'markDeploymentHealthy' : 'markDeploymentFailed'
+        const guard = ending === 'HEALTHY' ? states('DEPLOYING') : states('BUILDING', 'DEPLOYING')
+        const stateless = { name, from: guard, to: 'true' }
+        const ageless = { name, from: atGeneration, to: '$4::text is not null' }
+        expect(await play(bare.withMutants(stateless, ageless), winner, ending)).toMatchObject({
+          late: 'moved',
+          state: ending,
+        })
+        // Either of the two guards is enough here.
+        expect(await play(bare.withMutants(stateless), winner, ending)).toMatchObject({ late: 'refused', state })
+        expect(await play(bare.withMutants(ageless), winner, ending)).toMatchObject({ late: 'refused', state })
+      }
+    },
+  )
+})
+
+describe('R03', () => {
+  /** The runner of the first image is about to start it when a second image is asked for. */
+  const play = async (world: World) => {
+    const id = await world.deployment({ state: 'BUILDING', image: 'hello:1' })
+    const operationId = await world.operation({ subjectId: id, state: 'RUNNING', claimToken: 'first', attempt: 1 })
+    const queue = await holdQueue(world.stranger, world.team.teamId)
+    const newer = mutations.redeployDeployment(world.context, { id, image: 'hello:2' })
+    await untilBlocked(world.stranger, 'redeployDeployment')
+    const facts = { id, operationId, claimToken: 'first', generation: 1, outcome: 'ready' }
+    const older = underWay(transition(world.pool.db, rules.rollOutDeployment, callOf(world, facts)))
+    await untilBlocked(world.stranger, 'rollOutDeployment')
+    await queue.release()
+    const outcomes = [outcomeOf(await newer), (await older).kind]
+    const healthy = { ...facts, url: 'http://first', instanceId: 'first' }
+    outcomes.push((await transition(world.pool.db, rules.markDeploymentHealthy, callOf(world, healthy))).kind)
+    const { state, generation, url } = await seen(world, id)
+    return { outcomes, state, generation, url }
+  }
+
+  test('R03 two redeploys overlap and the newer image wins', async () => {
+    expect(await play(real)).toEqual({
+      outcomes: ['BUILDING', 'refused', 'refused'],
+      state: 'BUILDING',
+      generation: 2,
+      url: null,
+    })
+    const ageless = ['rollOutDeployment', 'markDeploymentHealthy'].map((name) => ({
+      name,
+      from: '"found"."generation" = $4::text::int',
+      to: '$4::text is not null',
+    }))
+    expect(await play(bare.withMutants(...ageless))).toEqual({
+      outcomes: ['BUILDING', 'moved', 'moved'],
+      state: 'HEALTHY',
+      generation: 2,
+      url: 'http://first',
+    })
+  })
+})
+
+describe('R04', () => {
+  /** What an expirer that repeats only the state would do: ids from a first look, each ended by its id. */
+  const byIdAlone = variantOf(rules.expireDeployment, 'byIdAlone', {
+    where: rules.stopDeployment.subject.where,
+    batch: undefined,
+    guard: undefined,
+  } as never)
+  /** The same, with the whole reason under the lock: as the product's, but it waits instead of passing by. */
+  const waiting = variantOf(rules.expireDeployment, 'waiting', {
+    where: rules.stopDeployment.subject.where,
+    batch: undefined,
+  } as never)
+
+  const play = async (
+    world: World,
+    extension: 'setDeploymentTtl' | 'makeDeploymentPermanent',
+    rule: typeof waiting,
+  ) => {
+    const id = await world.deployment({ state: 'HEALTHY', expiresInSeconds: -1 })
+    const key = crypto.randomUUID()
+    // Holds the extension back at its idempotency key: it has moved and locked the row.
+    const stop = await holdKey(world.stranger, world.team.actor.id, extension, key)
+    const input = { id, idempotencyKey: key }
+    const extending =
+      extension === 'setDeploymentTtl'
+        ? mutations.setDeploymentTtl(world.context, { ...input, ttlHours: 1 })
+        : mutations.makeDeploymentPermanent(world.context, input)
+    await untilBlocked(world.stranger, extension)
+    const passBy = await expire(world)
+    const expiring = underWay(transition(world.pool.db, rule, callOf(world, { id })))
+    await untilBlocked(world.stranger, rule.name)
+    await stop.undo()
+    const outcomes = [outcomeOf(await extending), (await expiring).kind]
+    const after = await expire(world)
+    return { outcomes, state: (await seen(world, id)).state, passes: [passBy.includes(id), after.includes(id)] }
+  }
+
+  test.each(['setDeploymentTtl', 'makeDeploymentPermanent'] as const)(
+    'R04 %s that was accepted is not expired by a pass that looked before it',
+    async (extension) => {
+      expect(await play(real, extension, waiting)).toEqual({
+        outcomes: ['HEALTHY', 'refused'],
+        state: 'HEALTHY',
+        passes: [false, false],
+      })
+      expect(await play(bare, extension, byIdAlone)).toMatchObject({ outcomes: ['HEALTHY', 'moved'], state: 'EXPIRED' })
+    },
+  )
+})
+
+describe('R05', () => {
+  const stripped = { name: 'setDeploymentTtl', from: `"found"."ttl_policy" = 'TTL'`, to: 'true' }
+
+  const afterPermanent = async (world: World) => {
+    const id = await world.deployment({ state: 'HEALTHY', expiresInSeconds: 3600 })
+    const key = crypto.randomUUID()
+    const stop = await holdKey(world.stranger, world.team.actor.id, 'makeDeploymentPermanent', key)
+    const first = mutations.makeDeploymentPermanent(world.context, { id, idempotencyKey: key })
+    await untilBlocked(world.stranger, 'makeDeploymentPermanent')
+    const second = underWay(mutations.setDeploymentTtl(world.context, { id, ttlHours: 1 }))
+    await untilBlocked(world.stranger, 'setDeploymentTtl')
+    await stop.undo()
+    expect(outcomeOf(await first)).toBe('HEALTHY')
+    return { outcome: outcomeOf(await second), ...(await expiryOf(world, id)) }
+  }
+
+  test('R05 a time limit for a deployment that has just become permanent is refused', async () => {
+    expect(await afterPermanent(real)).toEqual({ outcome: 'NotExtendable', policy: 'PERMANENT', limited: false })
+    await expect(afterPermanent(real.withMutants(stripped))).rejects.toMatchObject({ constraint: 'deployment_ttl' })
+    await bare.stranger`alter table deployment drop constraint deployment_ttl`
+    expect(await afterPermanent(bare.withMutants(stripped))).toMatchObject({ outcome: 'HEALTHY', limited: true })
+  })
+
+  test('R05 a time limit for a deployment that has just expired is refused', async () => {
+    const play = async (world: World) => {
+      const id = await world.deployment({ state: 'HEALTHY', expiresInSeconds: -1 })
+      return outcomeOf(
+        await behind(world, id, 'expire', 'setDeploymentTtl', () =>
+          mutations.setDeploymentTtl(world.context, { id, ttlHours: 1 }),
+        ),
+      )
+    }
+    expect(await play(real)).toBe('NotExtendable')
+    expect(await play(bare.withMutants({ name: 'setDeploymentTtl', from: live, to: 'true' }))).toBe('EXPIRED')
+  })
+})
+
+async function expiryOf(world: World, id: string) {
+  const [row] = await world.stranger`select ttl_policy, expires_at from deployment where id = ${id}`
+  return { policy: row?.ttl_policy, limited: row?.expires_at !== null }
+}
+
+test('R06 making an expired deployment permanent never answers success', async () => {
+  const play = async (world: World) => {
+    const id = await world.deployment({ state: 'STOPPED', expiresInSeconds: -1 })
+    const result = await behind(world, id, 'expire', 'makeDeploymentPermanent', () =>
+      mutations.makeDeploymentPermanent(world.context, { id }),
+    )
+    return { success: !isRefusal(result), outcome: outcomeOf(result), operations: await operationsOf(world, id) }
+  }
+  const operations = ['deployment.tear_down PENDING']
+  expect(await play(real)).toEqual({ success: false, outcome: 'NotExtendable', operations })
+  const mutant = bare.withMutants({ name: 'makeDeploymentPermanent', from: live, to: 'true' })
+  expect(await play(mutant)).toEqual({ success: true, outcome: 'EXPIRED', operations })
+})
+
+test('R15 a reconciler that has seen a crash does not write over the end of a deployment', async () => {
+  const giveUp = defineRule({
+    name: 'giveUpDeployment',
+    subject: {
+      table,
+      machine: deploymentMachine,
+      action: 'giveUpDeployment',
+      where: rules.stopDeployment.subject.where,
+    },
+  })
+  const play = async (world: World) => {
+    const id = await world.deployment({ state: 'HEALTHY' })
+    const result = await behind(world, id, 'delete', 'giveUpDeployment', () =>
+      transition(world.pool.db, giveUp, callOf(world, { id })),
+    )
+    return { kind: result.kind, state: (await seen(world, id)).state }
+  }
+  expect(await play(real)).toEqual({ kind: 'refused', state: 'DELETING' })
+  const mutant = bare.withMutants({ name: 'giveUpDeployment', from: states('HEALTHY'), to: 'true' })
+  expect(await play(mutant)).toEqual({ kind: 'moved', state: 'FAILED' })
+})
