@@ -1,15 +1,22 @@
 // The rules of an operation's own moves: claims, and what a runner may write about the work that it holds. Moves that
 // concern the subject as well stand with the subject's rules.
-import { eq, type SQL, sql } from 'drizzle-orm'
+import { eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
 import { operation } from '../db/operation.ts'
 import type { LifecycleTable } from '../db/tables.ts'
-import { operationMachine } from '../lifecycle/operation.ts'
+import { liveOperationStates, type OperationState, operationMachine } from '../lifecycle/operation.ts'
 import { defineRule } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
 
 const part = { table: operation, machine: operationMachine } as const
 const batch = { orderBy: sql`${operation.dueAt}`, limit: intParam('limit') }
+
+/** As text and not as parameters, so that partial indexes serve. */
+export const stateIs = (state: SQLWrapper, ...states: readonly OperationState[]): SQL =>
+  sql`${state} in (${sql.raw(quoted(states))})`
+const { state } = operation
+const otherState = sql`o.state`
 
 /** Where the subject of each kind lives; a kind that is not here is left for a worker that knows it. */
 const subjects = { Deployment: deployment } as const
@@ -27,7 +34,8 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
     subject: {
       ...part,
       action: 'supersedeOperation',
-      where: sql`${operation.kind} = any(${listParam('kinds')}) and (${operation.state} = 'PENDING' or (${operation.state} = 'RUNNING' and ${operation.dueAt} <= now())) and ${newerWish(subjectType, operation)}`,
+      where: sql`${operation.kind} = any(${listParam('kinds')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
+        and ${newerWish(subjectType, operation)}`,
       batch,
       set: () => ({
         finishedAt: sql`clock_timestamp()`,
@@ -47,17 +55,17 @@ export const claimOperation = (subjectType: SubjectType) =>
     subject: {
       ...part,
       action: 'claimOperation',
-      where: sql`${operation.kind} = ${textParam('kind')} and ${operation.state} in ('PENDING', 'RUNNING', 'UNKNOWN')
-        and (${operation.dueAt} <= now() or (${operation.state} = 'UNKNOWN' and ${newerWish(subjectType, operation)}))
-        and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN')
-          and o.id <> ${operation.id} and (o.state <> 'PENDING' or (o.generation, o.id) < (${operation.generation}, ${operation.id})))`,
+      where: sql`${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
+        and (${operation.dueAt} <= now() or (${stateIs(state, 'UNKNOWN')} and ${newerWish(subjectType, operation)}))
+        and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and ${stateIs(otherState, ...liveOperationStates)}
+          and o.id <> ${operation.id} and (not ${stateIs(otherState, 'PENDING')} or (o.generation, o.id) < (${operation.generation}, ${operation.id})))`,
       batch,
-      guard: (found) => sql`(${found.dueAt} <= now() or ${found.state} = 'UNKNOWN')`,
+      guard: (found) => sql`(${found.dueAt} <= now() or ${stateIs(found.state, 'UNKNOWN')})`,
       set: (found) => ({
         claimToken: sql`gen_random_uuid()::text`,
         claimedBy: textParam('workerId'),
         attempt: sql`${found.attempt} + 1`,
-        failures: sql`${found.failures} + case when ${found.state} = 'RUNNING' then 1 else 0 end`,
+        failures: sql`${found.failures} + case when ${stateIs(found.state, 'RUNNING')} then 1 else 0 end`,
         startedAt: sql`coalesce(${found.startedAt}, clock_timestamp())`,
         dueAt: sql`clock_timestamp() + ${intParam('leaseMs')} * interval '1 millisecond'`,
       }),

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
-import { operationMachine } from '../lifecycle/operation.ts'
+import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { callInstead, lookAt, notFound, type Refusal } from '../refusals.ts'
 import {
   answer,
@@ -22,6 +22,7 @@ import {
 } from './call.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
+import { stateIs } from './operation-rule.ts'
 import { answeredBefore } from './read-back.ts'
 import { type Answer, type Call, type Database, type Operation, transition } from './transition.ts'
 
@@ -126,7 +127,7 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
 /** Whether any of these kinds has work due now: one cheap statement for an idle poll. */
 export async function isAnythingDue(db: Database, kinds: readonly string[]): Promise<boolean> {
   const rows = await db.execute(sql`/* read:isAnythingDue */ select 1 from operation
-    where kind = any(string_to_array(${kinds.join(',')}, ',')) and state in ('PENDING', 'RUNNING', 'UNKNOWN') and due_at <= now() limit 1`)
+    where kind = any(string_to_array(${kinds.join(',')}, ',')) and ${stateIs(operation.state, ...liveOperationStates)} and due_at <= now() limit 1`)
   return rows.length > 0
 }
 
@@ -148,10 +149,11 @@ export interface Lease {
  */
 export async function renewLeases(db: Database, held: readonly Held[], leaseMs: number): Promise<Lease[]> {
   if (held.length === 0) return []
+  const running = stateIs(sql`o.state`, 'RUNNING')
   const rows = await db.execute<{ id: string; renewed: boolean; generation: number | null }>(sql`/* renewLeases */
     with held as (select * from jsonb_to_recordset(${JSON.stringify(held)}::text::jsonb) as h(id text, "claimToken" text)),
-    ours as (select o.id, o.subject_id from operation o join held h on h.id = o.id where o.state = 'RUNNING' and o.claim_token = h."claimToken"),
-    locked as (select o.id from operation o join held h on h.id = o.id where o.state = 'RUNNING' and o.claim_token = h."claimToken"
+    ours as (select o.id, o.subject_id from operation o join held h on h.id = o.id where ${running} and o.claim_token = h."claimToken"),
+    locked as (select o.id from operation o join held h on h.id = o.id where ${running} and o.claim_token = h."claimToken"
       for no key update of o skip locked),
     renewed as (update operation o set due_at = clock_timestamp() + ${leaseMs}::int * interval '1 millisecond' from locked
       where o.id = locked.id returning o.id)
