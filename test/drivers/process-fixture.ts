@@ -21,7 +21,7 @@ createServer((request, response) => {
 const APPS: Record<string, { command: string[]; files?: Record<string, string>; healthDeadlineMs?: number }> = {
   healthy: { command: ['node', 'server.mjs'] },
   other: { command: ['node', 'server.mjs', '204'] },
-  unhealthy: { command: ['node', 'server.mjs', '500'], healthDeadlineMs: 600 },
+  unhealthy: { command: ['node', 'server.mjs', '500'], healthDeadlineMs: 2000 },
   silent: { command: ['node', '-e', 'setInterval(() => {}, 1000)'], healthDeadlineMs: 600 },
   crashing: { command: ['node', 'crash.mjs'], files: { 'crash.mjs': "throw new Error('no ' + process.env.WORD)\n" } },
   missing: { command: ['no-such-program-here'] },
@@ -59,7 +59,7 @@ process.exitCode = 3
   // Keeps its first health check waiting until /release, fails all others, and does not end on SIGTERM.
   wavering: {
     command: ['node', 'wavering.mjs'],
-    healthDeadlineMs: 300,
+    healthDeadlineMs: 2000,
     files: {
       'wavering.mjs': `import { createServer } from 'node:http'
 let held

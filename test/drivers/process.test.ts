@@ -162,7 +162,7 @@ describe('process driver: ends and reasons', () => {
     expect(await refusal('crashing', { WORD: 'hunter2-secret' })).toBe(
       'The app exited with code 1 before its health check passed; last line: Error: no [redacted]',
     )
-    expect(await refusal('unhealthy')).toBe('GET /healthz answered 500 for 0.6 s')
+    expect(await refusal('unhealthy')).toBe('GET /healthz answered 500 for 2 s')
     expect(await refusal('silent')).toMatch(/^Nothing listened on its PORT \d+ for 0\.6 s$/)
     expect(await refusal('missing')).toMatch(/^The app could not be started: spawn no-such-program-here ENOENT$/)
   })
@@ -213,7 +213,7 @@ describe('process driver: ends and reasons', () => {
     }
     await eventually(condemned).toMatch(/^Stopping: GET \/healthz answered 500/)
     expect(await ask('/release')).toBe('released')
-    expect(await late).toMatchObject({ kind: 'refused', reason: 'GET /healthz answered 500 for 0.3 s' })
+    expect(await late).toMatchObject({ kind: 'refused', reason: 'GET /healthz answered 500 for 2 s' })
   })
 
   test('a stranger on the port: the app is given another one', async () => {

@@ -6,7 +6,7 @@ import type { Fence, Outcome } from '../../src/drivers/outcome.ts'
 import type { RuntimeDriver, WorkloadRef, WorkloadSpec } from '../../src/drivers/runtime/driver.ts'
 
 export interface RuntimeHarness {
-  /** `unknown` names nothing that can be run. `crashing` exits, `unhealthy` fails its health check within a second. */
+  /** `unknown` names nothing that can be run. `crashing` exits, `unhealthy` fails its health check for two seconds. */
   readonly images: Readonly<Record<'healthy' | 'unhealthy' | 'crashing' | 'unknown', string>>
   /** A fresh instance on the same backing: another replica, or the same one restarted. */
   driver(): RuntimeDriver
