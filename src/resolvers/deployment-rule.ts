@@ -169,6 +169,8 @@ export const tearDownDeployment = defineRule({
     where: sql`${inArray(deployment.state, ['EXPIRED', 'DELETING'])} and not exists (select 1 from ${operation} o
       where o.subject_id = ${deployment.id} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN'))`,
     batch: batch(sql`${deployment.stateChangedAt}`),
+    // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
+    guard: (found) => sql`${found.version} = (select d.version from ${deployment} d where d.id = ${found.id})`,
   },
 })
 
