@@ -13,10 +13,15 @@ export const expireLoop = (db: Database, accepted: () => void): LoopDeclaration 
   everyMs: 60_000,
   deadlineMs: 30_000,
   async pass(signal) {
-    const deployments = await drain(db, expireDeployment as unknown as Rule, signal)
-    if (deployments > 0) accepted()
-    const tokens = await drain(db, expireApiToken as unknown as Rule, signal)
-    return { moved: deployments + tokens }
+    // Each by itself: one entity whose rows cannot be moved must not keep the other from its end.
+    const [deployments, tokens] = await Promise.allSettled([
+      drain(db, expireDeployment as unknown as Rule, signal),
+      drain(db, expireApiToken as unknown as Rule, signal),
+    ])
+    if (deployments.status === 'rejected') throw deployments.reason
+    if (deployments.value > 0) accepted()
+    if (tokens.status === 'rejected') throw tokens.reason
+    return { moved: deployments.value + tokens.value }
   },
 })
 

@@ -1,0 +1,106 @@
+// The sequencer: several of them beside writers that commit out of order and a stranger's long transaction. A reader that
+// follows positions while all this goes on sees every event once, without a gap, and each subject's in their order.
+import type postgres from 'postgres'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sequenceLoop } from '../../src/loops/sequence.ts'
+import { sequenceEvents } from '../../src/resolvers/event.ts'
+import { openStage, type Stage, until } from './fixture.ts'
+
+let stage: Stage
+beforeAll(async () => {
+  stage = await openStage()
+})
+afterAll(() => stage.close())
+
+const write = (sql: postgres.ISql, subject: string) => sql`
+  insert into event (occurred_at, team_id, subject_type, subject_id, kind, to_state, generation, version, actor_kind, actor_id,
+    request_id, transition_id)
+  values (now(), ${stage.teamId}, 'Deployment', ${subject}, 'test', 'HEALTHY', 1, 1, 'system', 'test', 'test', 'test')`
+
+interface Read {
+  readonly id: number
+  readonly position: number
+  readonly subject: string
+}
+
+/** Follows positions as a subscriber does: only what comes after the last one that it has seen. */
+function follow() {
+  const seen: Read[] = []
+  const look = async () => {
+    const rows = await stage.sql<Read[]>`
+      select id::int, position::int, subject_id as subject from event where position > ${seen.at(-1)?.position ?? 0} order by position`
+    seen.push(...rows)
+    return rows.length
+  }
+  return { seen, look }
+}
+
+test('what commits late gets a later position; a long transaction of a stranger holds nothing up', async () => {
+  const { seen, look } = follow()
+  const { db } = stage.open()
+  const long = await stage.sql.reserve()
+  const late = await stage.sql.reserve()
+  await long`begin isolation level repeatable read`
+  await long`select txid_current(), count(*) from event`
+  await late`begin`
+  await write(late, 'late')
+  await write(stage.sql, 'early')
+  expect(await sequenceEvents(db, 100)).toBe(1)
+  await look()
+  await late`commit`
+  expect(await sequenceEvents(db, 100)).toBe(1)
+  expect(await sequenceEvents(db, 100)).toBe(0)
+  await look()
+  await long`rollback`
+  for (const session of [long, late]) session.release()
+  expect(seen.map(({ subject }) => subject)).toEqual(['early', 'late'])
+  expect(seen.map(({ position }) => position)).toEqual([1, 2])
+  expect(seen[0]?.id).toBeGreaterThan(seen[1]?.id ?? 0)
+})
+
+test('three sequencers, twelve writers: no gap, no inversion within a subject, none missed, none twice', async () => {
+  const { seen, look } = follow()
+  const stop = new AbortController()
+  const loops = [0, 1, 2].map(() => sequenceLoop(stage.open({ slots: 1 }).db))
+  const sequencers = loops.map(async (loop) => {
+    let moved = 0
+    while (!stop.signal.aborted) moved += (await loop.pass(stop.signal)).moved ?? 0
+    return moved
+  })
+  const reader = (async () => {
+    while (!stop.signal.aborted) await look()
+  })()
+  const before = await stage.sql`select count(*)::int as n from event`
+  // Three writers share a subject: who has its lock takes an id, and commits after writers of other subjects that began later.
+  const writers = Array.from({ length: 12 }, async (_, writer) => {
+    const subject = `subject-${writer % 4}`
+    for (let turn = 0; turn < 40; turn++) {
+      await stage.sql.begin(async (sql) => {
+        await sql`select pg_advisory_xact_lock(${1_000 + (writer % 4)})`
+        for (let event = 0; event <= turn % 3; event++) await write(sql, subject)
+      })
+    }
+  })
+  await Promise.all(writers)
+  const [total] = await stage.sql`select count(*)::int as n from event`
+  await until(async () => expect(seen.length).toBe(total?.n))
+  stop.abort()
+  await reader
+  const moved = (await Promise.all(sequencers)).reduce((sum, n) => sum + n, 0)
+  expect(moved).toBe(total?.n - before[0]?.n)
+  expect(seen.map(({ position }) => position)).toEqual(seen.map((_, index) => index + 1))
+  expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length)
+  for (const subject of ['subject-0', 'subject-1', 'subject-2', 'subject-3']) {
+    const ids = seen.filter((row) => row.subject === subject).map(({ id }) => id)
+    expect(ids).toEqual([...ids].sort((a, b) => a - b))
+  }
+})
+
+test('a sequencer whose look is older than the work of another does nothing, and says so', async () => {
+  const first = stage.open({ slots: 1 })
+  for (let n = 0; n < 50; n++) await write(stage.sql, 'contended')
+  const turns = await Promise.all([0, 1, 2, 3].map(() => sequenceEvents(first.db, 1_000)))
+  expect(turns.reduce((sum, n) => sum + n, 0)).toBe(50)
+  const rows = await stage.sql`select count(*)::int as n, max(position)::int as last from event`
+  expect(rows[0]?.n).toBe(rows[0]?.last)
+})

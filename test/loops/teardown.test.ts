@@ -1,0 +1,104 @@
+// The loops that end things, on several replicas at once: what is over is ended once, what has lost its teardown gets one.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expireLoop } from '../../src/loops/expire.ts'
+import { teardownLoop } from '../../src/loops/teardown.ts'
+import { type Mutation, mutating } from '../interleave.ts'
+import { openStage, type Stage } from './fixture.ts'
+
+const signal = new AbortController().signal
+let stage: Stage
+beforeAll(async () => {
+  stage = await openStage()
+})
+afterAll(() => stage.close())
+
+/** Rows that no caller can bring about: ended or overdue, without any operation. */
+const putRows = (round: string, count: number, state: string, expiresAt: string | null = null) =>
+  stage.beneath(async (sql) => {
+    await sql`
+      insert into deployment (id, state, team_id, environment, name, image, ttl_policy, expires_at, incarnation)
+      select 'dep_' || ${round}::text || '_' || n, ${state}, ${stage.teamId}, 'development', ${round}::text || n, 'hello',
+        case when ${expiresAt}::text is null then 'PERMANENT' else 'TTL' end, ${expiresAt}::text::timestamptz, 'x'
+      from generate_series(1, ${count}) n`
+    if (expiresAt) await sql`update plan_usage set used = used + ${count} where team_id = ${stage.teamId}`
+  })
+
+/** How many operations the subjects of a round have, as `operations per subject: subjects`. */
+async function perSubject(round: string): Promise<Record<string, number>> {
+  const rows = await stage.sql<{ n: number; subjects: number }[]>`
+    select n, count(*)::int as subjects from (
+      select (select count(*)::int from operation o where o.subject_id = d.id and o.kind = 'deployment.tear_down') as n
+      from deployment d where d.id like ${`dep_${round}\\_%`}) s group by n`
+  return Object.fromEntries(rows.map(({ n, subjects }) => [n, subjects]))
+}
+
+const passTogether = (count: number, mutations: Mutation[] = []) => {
+  const wrap = mutations.length > 0 ? { wrap: mutating(...mutations) } : {}
+  const loops = Array.from({ length: count }, () => teardownLoop(stage.open({ slots: 1, ...wrap }).db, () => {}))
+  return () => Promise.all(loops.map((loop) => loop.pass(signal)))
+}
+
+test('an ended deployment without live work gets its teardown again, one of it, however many replicas look', async () => {
+  const pass = passTogether(4)
+  for (const round of ['a1', 'a2', 'a3', 'a4']) {
+    await putRows(round, 100, round < 'a3' ? 'DELETING' : 'EXPIRED')
+    await pass()
+    await pass()
+    expect(await perSubject(round)).toEqual({ 1: 100 })
+  }
+  const guard = '(select r.version from "deployment" r where r.id = "found"."id")'
+  const unguarded = passTogether(4, [{ name: 'queueTeardown', from: guard, to: '"found"."version"' }])
+  let doubled = 0
+  for (let round = 1; round <= 20 && doubled === 0; round++) {
+    await putRows(`b${round}`, 100, 'DELETING')
+    await unguarded()
+    doubled = 100 - ((await perSubject(`b${round}`))[1] ?? 0)
+  }
+  expect(doubled, 'without the guard some get two').toBeGreaterThan(0)
+})
+
+test('what has no business there is left alone: live work, and every other state', async () => {
+  await putRows('c', 1, 'DELETING')
+  for (const state of ['HEALTHY', 'FAILED', 'STOPPED', 'DELETED']) await putRows(`c${state}`, 1, state)
+  const pass = passTogether(1)
+  await pass()
+  for (const state of ['PENDING', 'RUNNING', 'UNKNOWN']) {
+    await stage.beneath((sql) => sql`update operation set state = ${state} where subject_id = 'dep_c_1'`)
+    await pass()
+    expect(await perSubject('c')).toEqual({ 1: 1 })
+  }
+  await stage.beneath((sql) => sql`update operation set state = 'FAILED' where subject_id = 'dep_c_1'`)
+  await pass()
+  expect(await perSubject('c')).toEqual({ 2: 1 })
+  for (const state of ['HEALTHY', 'FAILED', 'STOPPED', 'DELETED'])
+    expect(await perSubject(`c${state}`)).toEqual({ 0: 1 })
+})
+
+test('what is overdue is ended once, with one teardown and one place given back, however many replicas look', async () => {
+  const used = async () => (await stage.sql`select used from plan_usage where team_id = ${stage.teamId}`)[0]?.used
+  const before = await used()
+  await putRows('d', 450, 'HEALTHY', new Date(Date.now() - 1_000).toISOString())
+  await putRows('e', 5, 'HEALTHY', new Date(Date.now() + 60_000).toISOString())
+  const loops = Array.from({ length: 3 }, () => expireLoop(stage.open({ slots: 2 }).db, () => {}))
+  const counts = await Promise.all(loops.map((loop) => loop.pass(signal)))
+  expect(counts.reduce((total, { moved = 0 }) => total + moved, 0)).toBe(450)
+  expect(await perSubject('d')).toEqual({ 1: 450 })
+  expect(await perSubject('e')).toEqual({ 0: 5 })
+  expect(await used()).toBe(before + 5)
+  const events = await stage.sql`select count(*)::int as n from event where kind = 'expireDeployment'`
+  expect(events[0]?.n).toBe(450)
+})
+
+test('deployments that cannot be expired do not keep tokens from it', async () => {
+  await putRows('f', 1, 'HEALTHY', new Date(Date.now() - 1_000).toISOString())
+  await stage.beneath(
+    (sql) => sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
+      values ('tok_f', 'ACTIVE', ${stage.teamId}, 'f', 'f', 'f', '{}', now() - interval '1 second')`,
+  )
+  const broken = { name: 'expireDeployment', from: 'clock_timestamp()', to: '(1 / 0)::text::timestamptz' }
+  const { db } = stage.open({ wrap: mutating(broken) })
+  await expect(expireLoop(db, () => {}).pass(signal)).rejects.toThrow()
+  expect(await stage.sql`select state from api_token where id = 'tok_f'`).toEqual([{ state: 'EXPIRED' }])
+  await expireLoop(stage.open().db, () => {}).pass(signal)
+  expect(await perSubject('f')).toEqual({ 1: 1 })
+})
