@@ -33,7 +33,7 @@ const described = (state: StateDeclaration): string =>
 /** `<Entity>State`, with what each state means. */
 export const stateEnum = <S extends string>(machine: Machine<S, string>) =>
   builder.enumType(`${machine.entity}State`, {
-    description: `Where a ${machine.entity} stands. Passing states end by themselves, resting ones may last, terminal ones are never left.`,
+    description: `Where the ${machine.entity} stands. Passing states end by themselves, resting ones may last, terminal ones are never left.`,
     values: Object.fromEntries(
       statesOf(machine).map((name) => [name, { description: described(machine.states[name]) }]),
     ) as Record<S, { description: string }>,

@@ -1,0 +1,290 @@
+// The front door: who is let in, what is refused before anything is run, and what an answer may never show.
+import { connect } from 'node:net'
+import { getIntrospectionQuery } from 'graphql'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createToken, superuser } from '../fixture.ts'
+import { type Api, openApi } from './api.ts'
+
+let api: Api
+beforeAll(async () => {
+  api = await openApi()
+})
+afterEach(() => {
+  api.before = () => {}
+})
+afterAll(() => api.close())
+
+const query = '{ viewer { scopes } }'
+const post = (body: string | undefined, headers: Record<string, string> = {}, method = 'POST') =>
+  fetch(`${api.url}/graphql`, {
+    method,
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${api.team.token}`, ...headers },
+    ...(body === undefined ? {} : { body }),
+  })
+const codeOf = async (response: Response) => (await response.json()).errors?.[0]?.extensions?.code
+
+describe('who is let in', () => {
+  test('a good token', async () => {
+    expect((await api.call(query)).data.viewer.scopes).toContain('read')
+  })
+
+  test('nobody else, all told the same', async () => {
+    const { url, team } = api
+    const expired = await createToken(api.database.url, team.teamId, { expiresInMs: -1_000 })
+    const revoked = await createToken(api.database.url, team.teamId, { state: 'REVOKED' })
+    const other = await createToken(api.database.url, team.teamId)
+    const swapped = team.token.slice(0, 18) + other.token.slice(18)
+    const headers: Record<string, string>[] = [
+      {},
+      { authorization: 'Bearer' },
+      { authorization: 'Bearer pawl_x' },
+      { authorization: team.token },
+      { authorization: `Basic ${team.token}` },
+      { authorization: `Bearer ${team.token.slice(0, -1)}0` },
+      { authorization: `Bearer ${swapped}` },
+      { authorization: `Bearer ${expired.token}` },
+      { authorization: `Bearer ${revoked.token}` },
+    ]
+    const answers = await Promise.all(
+      headers.map(async (each) => {
+        const response = await fetch(`${url}/graphql`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', ...each },
+          body: JSON.stringify({ query: getIntrospectionQuery() }),
+        })
+        return `${response.status} ${response.headers.get('www-authenticate')} ${await response.text()}`
+      }),
+    )
+    expect(new Set(answers).size).toBe(1)
+    expect(answers[0]).toMatch(/^401 Bearer .*"UNAUTHENTICATED"/)
+    const byUrl = await fetch(`${url}/graphql?query=${encodeURIComponent(query)}&token=${team.token}`)
+    expect(byUrl.status).toBe(401)
+  })
+
+  test('a token stops working in the statement that revokes it', async () => {
+    const { token, actor } = await createToken(api.database.url, api.team.teamId)
+    expect((await api.call(query, {}, token)).status).toBe(200)
+    const revoked = await api.call('mutation ($id: ID!) { revokeApiToken(input: { id: $id }) { __typename } }', {
+      id: actor.id,
+    })
+    expect(revoked.data.revokeApiToken.__typename).toBe('RevokeApiTokenPayload')
+    expect((await api.call(query, {}, token)).status).toBe(401)
+  })
+
+  test('a team that is on its way out lets nobody in', async () => {
+    const sql = superuser(api.database.url)
+    const { createTeam } = await import('../fixture.ts')
+    const leaving = await createTeam(api.database.url)
+    expect((await api.call(query, {}, leaving.token)).status).toBe(200)
+    await sql`update team set state = 'DELETION_REQUESTED', version = version + 1 where id = ${leaving.teamId}`
+    expect((await api.call(query, {}, leaving.token)).status).toBe(401)
+    await sql.end()
+  })
+
+  test('the use of a token is noted, at most once a minute', async () => {
+    const { token } = await createToken(api.database.url, api.team.teamId)
+    api.forget()
+    await api.call(query, {}, token)
+    const { data } = await api.call('{ viewer { token { lastUsedAt } } }', {}, token)
+    expect(data.viewer.token.lastUsedAt).toMatch(/Z$/)
+    expect(api.names().filter((name) => name === 'noteTokenUse')).toHaveLength(1)
+  })
+
+  test('without the scope read nothing is read', async () => {
+    const { token } = await createToken(api.database.url, api.team.teamId, { scopes: ['deploy'] })
+    const { status, errors } = await api.call('{ deployments { totalCount } }', {}, token)
+    expect(status).toBe(403)
+    expect(errors?.[0]?.extensions).toMatchObject({ code: 'FORBIDDEN', missing: 'read' })
+  })
+})
+
+describe('what is not run', () => {
+  test.each([
+    ['text/plain', 'text/plain'],
+    ['urlencoded', 'application/x-www-form-urlencoded'],
+    ['multipart', 'multipart/form-data; boundary=x'],
+    ['graphql', 'application/graphql'],
+    ['almost', 'application/jsonx'],
+  ])('%s is no media type of ours', async (_, type) => {
+    const response = await post(JSON.stringify({ query }), { 'content-type': type })
+    expect([response.status, await codeOf(response)]).toEqual([415, 'UNSUPPORTED_MEDIA_TYPE'])
+  })
+
+  test('a compressed body', async () => {
+    expect((await post('x', { 'content-encoding': 'gzip' })).status).toBe(415)
+  })
+
+  test('more than 256 KB, told or streamed', async () => {
+    const body = JSON.stringify({ query, variables: { x: 'x'.repeat(300_000) } })
+    expect((await post(body)).status).toBe(413)
+    const stream = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < body.length; at += 10_000) controller.enqueue(Buffer.from(body.slice(at, at + 10_000)))
+        controller.close()
+      },
+    })
+    const streamed = await fetch(`${api.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${api.team.token}` },
+      body: stream,
+      duplex: 'half',
+    } as RequestInit)
+    expect(streamed.status).toBe(413)
+  })
+
+  test('a mutation by GET', async () => {
+    const mutation = 'mutation { deploy(input: { name: "by-get", image: "hello" }) { __typename } }'
+    const response = await fetch(`${api.url}/graphql?query=${encodeURIComponent(mutation)}`, {
+      headers: { authorization: `Bearer ${api.team.token}` },
+    })
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+    expect(
+      (await api.call('{ deployments(filter: { name: "by-get" }) { totalCount } }')).data.deployments.totalCount,
+    ).toBe(0)
+  })
+
+  test('other methods', async () => {
+    for (const method of ['PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+      const response = await post(undefined, { origin: 'https://evil.example' }, method)
+      expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, POST'])
+      expect(response.headers.get('access-control-allow-origin')).toBeNull()
+    }
+  })
+
+  test.each([
+    ['no JSON', '{', 400],
+    ['null', 'null', 400],
+    ['a batch', JSON.stringify([{ query }, { query }]), 400],
+    ['no query', '{}', 400],
+    ['a query that is no text', '{"query":1}', 400],
+    ['variables that are no object', JSON.stringify({ query, variables: 'x' }), 400],
+    ['a syntax error', JSON.stringify({ query: '{' }), 400],
+    ['an unknown field', JSON.stringify({ query: '{ nothing }' }), 400],
+    [
+      'a wrong variable',
+      JSON.stringify({ query: 'query ($f: Int) { deployments(first: $f) { totalCount } }', variables: { f: 'x' } }),
+      400,
+    ],
+  ])('%s', async (_, body, status) => {
+    const response = await post(body, { accept: 'application/graphql-response+json' })
+    expect(response.status).toBe(status)
+    expect(await codeOf(response)).toMatch(/^[A-Z_]+$/)
+  })
+
+  test('bounds on the document', async () => {
+    const nested = (depth: number) =>
+      '{ deployments { nodes { operations { nodes { subject { id } } } } } }'.replace('id', 'id '.repeat(depth))
+    const deep = `{ ${'node(id: "x") { ... on Operation { retryOf '.repeat(1)}${'{ retryOf '.repeat(20)}{ id }${' }'.repeat(20)} } } }`
+    const bomb = `{ ...f20 } ${Array.from({ length: 20 }, (_, i) => `fragment f${i + 1} on Query { ...f${i} ...f${i} }`).join(' ')} fragment f0 on Query { viewer { scopes } }`
+    const cycle = '{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }'
+    const documents: [string, string][] = [
+      ['depth', deep],
+      ['number', nested(500)],
+      ['number', bomb],
+      ['number', `{ ${Array.from({ length: 450 }, (_, i) => `a${i}: __typename`).join(' ')} }`],
+      ['directives', `{ viewer { scopes ${'@x '.repeat(60)} } }`],
+      ['tokens', `{ ${'a '.repeat(5_000)} }`],
+      ['tokens', `${'{ a '.repeat(5_000)}`],
+      ['Cannot spread', cycle],
+      ['cost', '{ deployments(first: 100) { nodes { operations(first: 100) { nodes { id kind } } } } }'],
+    ]
+    for (const [word, document] of documents) {
+      const startedAt = performance.now()
+      const { status, errors } = await api.call(document)
+      expect(errors, word).toHaveLength(1)
+      expect(errors?.[0]?.message).toContain(word)
+      expect(errors?.[0]?.extensions.code).toMatch(/^(LIMIT_EXCEEDED|GRAPHQL_PARSE_FAILED|GRAPHQL_VALIDATION_FAILED)$/)
+      expect(performance.now() - startedAt).toBeLessThan(500)
+      expect([200, 400]).toContain(status)
+    }
+  })
+
+  test('the operation that is asked for is the one that is weighed', async () => {
+    const response = await post(
+      JSON.stringify({
+        query:
+          'query A { viewer { scopes } } query B { deployments(first: 100) { nodes { operations(first: 100) { nodes { id kind } } } } }',
+        operationName: 'B',
+      }),
+    )
+    expect(await codeOf(response)).toBe('LIMIT_EXCEEDED')
+  })
+})
+
+describe('what an answer shows', () => {
+  test('introspection, for those who are let in', async () => {
+    const { data, errors } = await api.call(getIntrospectionQuery())
+    expect(errors).toBeUndefined()
+    expect(data.__schema.types.length).toBeGreaterThan(50)
+  })
+
+  test('a request id, the caller’s own when it is plain', async () => {
+    expect((await post(JSON.stringify({ query }), { 'x-request-id': 'abc.1' })).headers.get('x-request-id')).toBe(
+      'abc.1',
+    )
+    const made = (await post(JSON.stringify({ query }), { 'x-request-id': 'a b"' })).headers.get('x-request-id')
+    expect(made).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  test('no foreign origin, and headers that browsers obey', async () => {
+    const { headers } = await post(JSON.stringify({ query }), { origin: 'https://evil.example' })
+    expect(headers.get('access-control-allow-origin')).toBeNull()
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    expect(headers.get('cache-control')).toBe('no-store')
+  })
+
+  test('of a fault nothing but the request id', async () => {
+    const canary = 'canary-5f1c'
+    api.before = ({ sql }) => {
+      if (sql.includes('read:deployments.page')) throw new TypeError(`boom ${canary}`)
+    }
+    const { status, errors, text, headers } = await api.call('{ deployments { nodes { id } } }')
+    expect(status).toBe(200)
+    expect(text).not.toContain('canary')
+    expect(errors?.[0]?.extensions).toEqual({ code: 'INTERNAL', requestId: headers.get('x-request-id') })
+  })
+
+  test('of a database that cannot be reached: that, and when to ask again', async () => {
+    const { DatabaseFault } = await import('../../src/db/fault.ts')
+    api.before = ({ sql }) => {
+      if (sql.includes('read:deployments.page')) throw new DatabaseFault('unavailable', 'gone')
+    }
+    const { errors } = await api.call('{ deployments { nodes { id } } }')
+    expect(errors?.[0]?.extensions).toMatchObject({ code: 'TEMPORARILY_UNAVAILABLE', retryAfterMs: 1_000 })
+    api.before = ({ sql }) => {
+      if (sql.includes('read:authenticate')) throw new DatabaseFault('unavailable', 'gone')
+    }
+    const closed = await api.call(query)
+    expect([closed.status, closed.headers.get('retry-after')]).toEqual([503, '1'])
+  })
+
+  test('the page for browsers, with no token', async () => {
+    const page = await fetch(`${api.url}/graphql`, { headers: { accept: 'text/html' } })
+    expect(page.status).toBe(200)
+    expect(page.headers.get('content-type')).toContain('text/html')
+    expect(await page.text()).toContain('Welcome to Pawl')
+  })
+
+  test('health, readiness, metrics; nothing else', async () => {
+    const get = async (path: string) => fetch(`${api.url}${path}`)
+    expect((await get('/healthz')).status).toBe(200)
+    expect(await (await get('/readyz')).json()).toEqual({ ready: true })
+    const metrics = await (await get('/metrics')).text()
+    expect(metrics).toMatch(/pawl_graphql_duration_seconds_count\{[^}]*operation="viewer"[^}]*\} \d/)
+    expect(metrics).toMatch(/outcome="unauthenticated"/)
+    expect((await get('/')).status).toBe(404)
+    expect((await fetch(`${api.url}/healthz`, { method: 'POST' })).status).toBe(405)
+  })
+
+  test('431 for huge headers', async () => {
+    const { port, hostname } = new URL(api.url)
+    const text = await new Promise<string>((resolve) => {
+      const socket = connect(Number(port), hostname, () =>
+        socket.write(`GET /healthz HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`),
+      )
+      socket.once('data', (bytes) => resolve(String(bytes)))
+      socket.on('error', () => {})
+    })
+    expect(text).toMatch(/^HTTP\/1.1 431/)
+  })
+})
