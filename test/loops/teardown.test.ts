@@ -46,8 +46,8 @@ test('an ended deployment without live work gets its teardown again, one of it, 
     await pass()
     expect(await perSubject(round)).toEqual({ 1: 100 })
   }
-  const guard = '(select r.version from "deployment" r where r.id = "found"."id")'
-  const unguarded = passTogether(4, [{ name: 'queueTeardown', from: guard, to: '"found"."version"' }])
+  const guard = '(select d.version from "deployment" d where d.id = "found"."id")'
+  const unguarded = passTogether(4, [{ name: 'tearDownDeployment', from: guard, to: '"found"."version"' }])
   let doubled = 0
   for (let round = 1; round <= 20 && doubled === 0; round++) {
     await putRows(`b${round}`, 100, 'DELETING')
