@@ -150,3 +150,16 @@ export const mutating =
       return channel.run({ ...statement, sql })
     },
   })
+
+/**
+ * Makes a batch statement of that name wait between its snapshot and its first look at a row: for whoever holds the
+ * advisory lock `key`. What commits meanwhile is newer than what the statement sees.
+ */
+export const stalling = (name: string, table: string, key: number): Mutation[] => [
+  {
+    name,
+    from: 'with "found" as (',
+    to: `with "stall" as materialized (select pg_advisory_xact_lock(${key})), "found" as (`,
+  },
+  { name, from: ` from "${table}" where `, to: ` from "${table}" where (select count(*) from stall) > 0 and ` },
+]

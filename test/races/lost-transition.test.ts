@@ -7,7 +7,7 @@ import { isRefusal } from '../../src/refusals.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
 import * as rules from '../../src/resolvers/deployment-rule.ts'
 import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
-import { holdCounters, holdKey, holdQueue, underWay, untilBlocked } from '../interleave.ts'
+import { hold, holdCounters, holdKey, holdQueue, stalling, underWay, untilBlocked } from '../interleave.ts'
 import { callOf, chainOf, openWorld, operationsOf, outcomeOf, seen, variantOf, type World } from './world.ts'
 
 let real: World
@@ -114,7 +114,7 @@ describe('R02', () => {
   const atGeneration = '"found"."generation" = $4::text::int'
 
   test.each(['expire', 'delete'] as const)(
-    'R02 a build that ends late writes nothing over a deployment ended by %s',
+    'R02 a build that ends late writes nothing over a deployment that has ended: %s',
     async (winner) => {
       const state = winner === 'expire' ? 'EXPIRED' : 'DELETING'
       for (const ending of ['HEALTHY', 'FAILED'] as const) {
@@ -217,7 +217,7 @@ describe('R04', () => {
   }
 
   test.each(['setDeploymentTtl', 'makeDeploymentPermanent'] as const)(
-    'R04 %s that was accepted is not expired by a pass that looked before it',
+    'R04 an extension that was accepted is not expired by a pass that looked before it: %s',
     async (extension) => {
       expect(await play(real, extension, waiting)).toEqual({
         outcomes: ['HEALTHY', 'refused'],
@@ -227,6 +227,18 @@ describe('R04', () => {
       expect(await play(bare, extension, byIdAlone)).toMatchObject({ outcomes: ['HEALTHY', 'moved'], state: 'EXPIRED' })
     },
   )
+})
+
+test('R04 a pass whose snapshot is from before the extension lets the deployment be', async () => {
+  const world = real.withMutants(...stalling('expireDeployment', 'deployment', 4))
+  const id = await world.deployment({ state: 'HEALTHY', expiresInSeconds: -1 })
+  const stall = await hold(world.stranger, 'select pg_advisory_xact_lock(4)')
+  const late = underWay(expire(world))
+  await untilBlocked(world.stranger, 'expireDeployment')
+  expect(outcomeOf(await mutations.makeDeploymentPermanent(world.context, { id }))).toBe('HEALTHY')
+  await stall.release()
+  expect(await late).not.toContain(id)
+  expect(await chainOf(world, id)).toEqual(['makeDeploymentPermanent HEALTHY→HEALTHY'])
 })
 
 describe('R05', () => {
