@@ -74,7 +74,12 @@ builder.queryFields((t) => ({
 
 type Answered = Fields<calls.ApiTokenPayload>
 const token = (t: Answered) =>
-  t.field({ type: ApiTokenRef, description: 'The token after the move.', resolve: (row) => row.token })
+  t.field({
+    type: ApiTokenRef,
+    nullable: true,
+    description: 'The token after the move; never null here.',
+    resolve: (row) => row.token,
+  })
 
 declareMutation<calls.ApiTokenPayload>({
   name: 'createApiToken',

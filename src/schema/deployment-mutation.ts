@@ -25,7 +25,8 @@ type Answered = Fields<calls.DeploymentPayload>
 const moved = (t: Answered) => ({
   deployment: t.field({
     type: DeploymentRef,
-    description: 'The deployment after the move.',
+    nullable: true,
+    description: 'The deployment after the move; never null here.',
     resolve: (row) => row.deployment,
   }),
 })

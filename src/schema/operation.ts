@@ -109,7 +109,8 @@ const id = (t: InputFields) => ({ id: t.id({ required: true, description: 'Id of
 const payload = (t: Fields<calls.OperationPayload>) => ({
   operation: t.field({
     type: OperationRef,
-    description: 'The operation: the new one of a retry.',
+    nullable: true,
+    description: 'The operation, the new one of a retry; never null here.',
     resolve: (row) => row.operation,
   }),
 })

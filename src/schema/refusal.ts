@@ -94,9 +94,11 @@ const ConflictRef = builder.objectRef<KeyFacts>('EnvKeyConflict').implement({
 const fact = (refusal: Refusal, name: string) => refusal.facts[name] as never
 type Refused = Fields<Refusal>
 
+/** Nullable here and in payloads: one selection of `deployment` must do for all members of a union. */
 const deployment = (t: Refused) =>
   t.field({
     type: DeploymentRef,
+    nullable: true,
     description: 'The deployment as it was really found.',
     resolve: (row) => fact(row, 'deployment'),
   })

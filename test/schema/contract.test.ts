@@ -134,6 +134,21 @@ test('no mutation answers with a scalar, no result is a union without a payload,
   }
 })
 
+test('a field of one name has one type in all members of a result, so that one selection does for all', () => {
+  for (const type of types) {
+    if (!isUnionType(type)) continue
+    const known = new Map<string, string>()
+    for (const member of type.getTypes()) {
+      for (const field of Object.values(member.getFields())) {
+        expect(String(field.type), `${type.name}: ${member.name}.${field.name}`).toBe(
+          known.get(field.name) ?? String(field.type),
+        )
+        known.set(field.name, String(field.type))
+      }
+    }
+  }
+})
+
 test('every connection takes the same four arguments, and lists of nodes are connections', () => {
   for (const type of types) {
     if (!isObjectType(type)) continue

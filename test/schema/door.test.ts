@@ -1,7 +1,7 @@
 // The front door: who is let in, what is refused before anything is run, and what an answer may never show.
 import { connect } from 'node:net'
 import { getIntrospectionQuery } from 'graphql'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createToken, superuser } from '../fixture.ts'
 import { type Api, openApi } from './api.ts'
 
@@ -83,11 +83,14 @@ describe('who is let in', () => {
 
   test('the use of a token is noted, at most once a minute', async () => {
     const { token } = await createToken(api.database.url, api.team.teamId)
+    // It is noted behind the request's back: seen a moment later.
+    await vi.waitFor(async () => {
+      const { data } = await api.call('{ viewer { token { lastUsedAt } } }', {}, token)
+      expect(data.viewer.token.lastUsedAt).toMatch(/Z$/)
+    })
     api.forget()
     await api.call(query, {}, token)
-    const { data } = await api.call('{ viewer { token { lastUsedAt } } }', {}, token)
-    expect(data.viewer.token.lastUsedAt).toMatch(/Z$/)
-    expect(api.names().filter((name) => name === 'noteTokenUse')).toHaveLength(1)
+    expect(api.names()).not.toContain('noteTokenUse')
   })
 
   test('without the scope read nothing is read', async () => {
