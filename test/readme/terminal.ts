@@ -1,0 +1,98 @@
+// A terminal for the test of README: one bash that keeps its variables and functions from block to block, and servers in
+// the background, each in a process group of its own. `close` ends all of it, and says what would not end.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+
+export interface Ended {
+  readonly output: string
+  readonly code: number
+}
+
+export class Terminal {
+  readonly #shell: ChildProcess
+  #output = ''
+  #exited = false
+  #wake: () => void = () => {}
+
+  constructor(cwd: string, env: NodeJS.ProcessEnv) {
+    this.#shell = spawn('bash', ['--noprofile', '--norc'], {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    for (const stream of [this.#shell.stdout, this.#shell.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#output += text
+        this.#wake()
+      })
+    }
+    // A SIGTERM to the whole group is for the servers; the shell waits for them.
+    this.#shell.stdin?.write('trap : TERM\n')
+    this.#shell.once('exit', () => {
+      this.#exited = true
+      this.#wake()
+    })
+  }
+
+  /** Runs a block to its end; its output and how its last command ended. */
+  async run(command: string, timeoutMs: number): Promise<Ended> {
+    const mark = randomUUID()
+    const from = this.#output.length
+    // Commands get no input: the terminal itself is fed through it.
+    this.#shell.stdin?.write(`{\n${command}\n} </dev/null\nprintf '\\n${mark} %d\\n' $?\n`)
+    const end = new RegExp(`\\n${mark} (\\d+)\\n`)
+    const match = await this.#until(() => end.exec(this.#output.slice(from)), timeoutMs, command)
+    return { output: this.#output.slice(from, from + match.index), code: Number(match[1]) }
+  }
+
+  /** Starts a block that runs on; resolves with its output so far once it matches `ready`. */
+  async start(command: string, ready: RegExp, timeoutMs: number): Promise<string> {
+    const from = this.#output.length
+    this.#shell.stdin?.write(`{\n${command}\n} </dev/null &\n`)
+    await this.#until(() => ready.exec(this.#output.slice(from)), timeoutMs, command)
+    return this.#output.slice(from)
+  }
+
+  /** All that was written so far. */
+  get output(): string {
+    return this.#output
+  }
+
+  /** Ends everything that was started from here, servers first by SIGTERM; rejects when something stays. */
+  async close(timeoutMs: number): Promise<void> {
+    const { pid } = this.#shell
+    if (pid === undefined || this.#exited) return
+    signal(pid, 'SIGTERM')
+    this.#shell.stdin?.end('wait\nwait\n')
+    try {
+      await this.#until(() => (this.#exited ? true : null), timeoutMs, 'the end of what was started')
+    } finally {
+      signal(pid, 'SIGKILL')
+    }
+  }
+
+  async #until<T>(look: () => T | null, timeoutMs: number, what: string): Promise<T> {
+    const deadline = AbortSignal.timeout(timeoutMs)
+    for (;;) {
+      const found = look()
+      if (found !== null) return found
+      if (deadline.aborted)
+        throw new Error(`after ${timeoutMs} ms still waiting for: ${what}\n${this.#output.slice(-4000)}`)
+      if (this.#exited) throw new Error(`the terminal has ended before: ${what}\n${this.#output.slice(-4000)}`)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        deadline.addEventListener('abort', () => resolve(), { once: true })
+      })
+    }
+  }
+}
+
+/** To the whole group of a process; nothing when it is gone. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, name)
+  } catch {
+    // It is gone already.
+  }
+}
