@@ -142,7 +142,7 @@ export class Claim {
     }
     const outcome = 'outcome' in ending ? `${ending.kind}: ${ending.outcome}` : ending.kind
     log.info('operation', { ...facts, outcome })
-    await this.#settle(ending, cause)
+    await this.#settle(this.#bounded(ending), cause)
   }
 
   async #call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>> {
@@ -168,19 +168,22 @@ export class Claim {
   }
 
   /** Stores the ending, again and again while the database is away and the claim still holds. */
-  async #settle(ending: Ending, cause: Cause): Promise<void> {
+  async #settle(given: Ending, cause: Cause): Promise<void> {
+    let ending = given
     for (let failures = 0; !this.#lost.signal.aborted; failures++) {
       try {
-        await this.#store(this.#bounded(ending), cause)
+        await this.#store(ending, cause)
         return
       } catch (error) {
         const facts = { operationId: this.operation.id, kind: this.operation.kind, error }
-        if (!(error instanceof DatabaseFault) || error.retryAfterMs === undefined) {
-          this.#tools.log.error('the end of an operation could not be stored; its lease will end', facts)
-          return
+        if (error instanceof DatabaseFault && error.retryAfterMs !== undefined) {
+          this.#tools.log.warn('the end of an operation could not be stored yet', facts)
+          await sleep(backoffMs(failures), undefined, { signal: this.#lost.signal }).catch(() => {})
+          continue
         }
-        this.#tools.log.warn('the end of an operation could not be stored yet', facts)
-        await sleep(backoffMs(failures), undefined, { signal: this.#lost.signal }).catch(() => {})
+        this.#tools.log.error('the end of an operation cannot be stored as it is', facts)
+        if (ending.kind !== 'finish') return
+        ending = { kind: 'unknown', outcome: 'its end could not be stored; see the log', failed: true }
       }
     }
   }
