@@ -5,6 +5,7 @@ import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Database } from './resolvers/transition.ts'
+import type { Sealing } from './sealing.ts'
 
 export interface Context {
   readonly db: Database
@@ -13,6 +14,9 @@ export interface Context {
   readonly requestId: string
   /** To tell an unknown image before anything is accepted; changes nothing. */
   readonly images: Pick<RuntimeDriver, 'resolveImage'>
+  /** Null when resources of the type can be made here; else one sentence that says what is to be set. */
+  readonly resourceTypes: (type: 'POSTGRES' | 'REDIS') => string | null
+  readonly sealing: Sealing
   /** Says that an operation was accepted, so that a dispatcher looks at once; only a hint. */
   readonly nudge: () => void
   readonly metrics: Pick<Metrics, 'transition'>

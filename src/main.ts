@@ -7,6 +7,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
 import { isAtHead, migrate, NewerSchemaError } from './db/migrate.ts'
 import { openNudge } from './db/nudge.ts'
 import { lostSettings } from './db/settings.ts'
+import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
 import { createLog, type Log } from './log.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
@@ -20,6 +21,8 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { bootstrap } from './resolvers/team.ts'
 import { graphqlOperations } from './schema/schema.ts'
+import { createSealing, type Sealing } from './sealing.ts'
+import { keptSecretKeys } from './secret-keys.ts'
 import { createHttpServer, type PawlServer } from './server.ts'
 import { Shutdown } from './shutdown.ts'
 import { welcome } from './welcome.ts'
@@ -65,16 +68,19 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
       `the connection setting ${setting} is lost on the way (a pooler?): give it to the role with ALTER ROLE … SET`,
     )
   }
+  const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
   const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
   const nudges = openNudge({ url, channel: 'pawl_operations' })
   down.add('clients', 'nudges between processes', () => nudges.close())
 
-  const worker = config.role === 'api' ? null : startWorker(work, driver, metrics, log, down)
+  const worker = config.role === 'api' ? null : startWorker(work, driver, sealing, metrics, log, down)
   if (worker) await nudges.listen(() => worker.nudge())
   const server = createHttpServer({
     graphql: api && {
       db: api.db,
       images: driver,
+      sealing,
+      resourceTypes: (type) => `${type} resources cannot be made by this version yet.`,
       nudge: () => {
         worker?.nudge()
         nudges.send()
@@ -92,14 +98,15 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
 /** The dispatcher and the loops. All of them may run in any number of processes. */
 function startWorker(
   pool: Pool,
-  driver: ReturnType<typeof createProcessDriver>,
+  driver: RuntimeDriver,
+  sealing: Sealing,
   metrics: Metrics,
   log: Log,
   down: Shutdown,
 ): Dispatcher {
   const { db } = pool
   const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
-  const dispatcher = startDispatcher(deploymentEffects(db, driver), { db, metrics, log, workerId })
+  const dispatcher = startDispatcher(deploymentEffects(db, driver, sealing), { db, metrics, log, workerId })
   const accepted = () => dispatcher.nudge()
   const loops: Loop[] = [expireLoop(db, accepted), teardownLoop(db, accepted), sequenceLoop(db), trimLoop(db)].map(
     (loop) => startLoop(loop, { metrics, log }),

@@ -81,8 +81,13 @@ const EFFECT_SECONDS_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 
 /** `ApiToken` → `api_token`: the value of the label `entity`. */
 const entityLabel = (entity: string) => entity.replace(/(?<=[a-z])[A-Z]/g, '_$&').toLowerCase()
+/** Mutations that are no move of the entity itself: they move its subject. */
+const beside: Readonly<Record<string, readonly string[]>> = { Operation: ['retryOperation'] }
 const entities = new Map(
-  machines.map(({ entity, moves }) => [entity, { label: entityLabel(entity), actions: Object.keys(moves) }]),
+  machines.map(({ entity, moves }) => [
+    entity,
+    { label: entityLabel(entity), actions: [...Object.keys(moves), ...(beside[entity] ?? [])] },
+  ]),
 )
 const effects = [
   ...new Set(machines.flatMap(({ moves }) => Object.values(moves).flatMap(({ effect }) => effect ?? []))),

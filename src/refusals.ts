@@ -42,6 +42,15 @@ export const refusalCatalogue = {
     description: 'The deployment has ended already: what was asked for is so. The effect happens once.',
     retryable: false,
   },
+  ResourceTypeUnavailable: {
+    description: 'Resources of this type cannot be made here; the message says what would have to be set.',
+    retryable: false,
+  },
+  ResourceAlreadyDeleted: {
+    description:
+      'The resource is deleted or being deleted already: what was asked for is so. It is deprovisioned once.',
+    retryable: false,
+  },
   NotExtendable: {
     description: 'The deployment has ended, or has no time limit that could be moved.',
     retryable: false,

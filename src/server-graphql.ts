@@ -15,7 +15,7 @@ import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
 import { badInput, documentFlaw, limits, maxBodyBytes, operationFlaw } from './server-document.ts'
 
-export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge'> {
+export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
   readonly metrics: Metrics
   readonly log: Log
 }
@@ -33,7 +33,7 @@ export type GraphqlHandler = (req: IncomingMessage, res: ServerResponse, request
 const current = new AsyncLocalStorage<GraphqlRequest>()
 
 /** Answers authenticated requests at /graphql. */
-export function createGraphql({ db, images, nudge, metrics, log }: GraphqlOptions): GraphqlHandler {
+export function createGraphql({ metrics, log, ...given }: GraphqlOptions): GraphqlHandler {
   const yoga = createYoga<GraphqlRequest>({
     schema,
     graphqlEndpoint: '/graphql',
@@ -46,14 +46,12 @@ export function createGraphql({ db, images, nudge, metrics, log }: GraphqlOption
     maxRequestBodySize: maxBodyBytes,
     maskedErrors: { maskError: (error) => mask(error, log) },
     context: (request): SchemaContext => ({
-      db,
+      ...given,
       actor: request.actor,
       requestId: request.requestId,
-      images,
-      nudge,
       metrics,
       log: log.with({ requestId: request.requestId }),
-      loaders: createLoaders(db, request.actor),
+      loaders: createLoaders(given.db, request.actor),
       noteRefusal: () => note('refused'),
     }),
     plugins: [bounds as Plugin<object, GraphqlRequest>],

@@ -13,7 +13,7 @@ import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
 
 export interface HttpOptions {
   /** Null: a worker without an API; health, readiness and metrics are there all the same. */
-  readonly graphql: Pick<GraphqlOptions, 'db' | 'images' | 'nudge'> | null
+  readonly graphql: Omit<GraphqlOptions, 'metrics' | 'log'> | null
   readonly metrics: Metrics
   readonly log: Log
   /** Database reachable, migrations at head, not draining. A rejection counts as false. */

@@ -12,6 +12,7 @@ import type { OperationState } from '../src/lifecycle/operation.ts'
 import { createLog } from '../src/log.ts'
 import { createMetrics } from '../src/metrics.ts'
 import type { Database } from '../src/resolvers/transition.ts'
+import { createSealing } from '../src/sealing.ts'
 
 /** Where rows are put: the URL of a superuser, or an open session of one. */
 export type Where = string | postgres.Sql
@@ -100,12 +101,17 @@ export async function putOperation(where: Where, facts: OperationFacts): Promise
   return id
 }
 
+/** Keys of the tests' own. */
+export const testSealing = createSealing([{ id: 'test', bytes: Buffer.alloc(32, 7) }])
+
 /** What a request would carry: every image is there, metrics throw on an undeclared label, the log is silent. */
 export const contextFor = (db: Database, actor: Actor, overrides: Partial<Context> = {}): Context => ({
   db,
   actor,
   requestId: crypto.randomUUID(),
   images: { resolveImage: async (image) => done({ image }) },
+  resourceTypes: () => null,
+  sealing: testSealing,
   nudge: () => {},
   metrics: createMetrics({ strict: true }),
   log: createLog({ level: 'fatal', destination: { write: () => {} } }),

@@ -5,6 +5,7 @@ const prefixes = {
   Team: 'team',
   ApiToken: 'tok',
   Deployment: 'dep',
+  Resource: 'res',
   Operation: 'op',
 } as const
 

@@ -30,4 +30,4 @@ export const planUsage = pgTable(
   (table) => [primaryKey({ columns: [table.teamId, table.kind] })],
 )
 
-export type UsageKind = 'deployments'
+export type UsageKind = 'deployments' | 'resources'

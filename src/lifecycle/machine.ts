@@ -22,7 +22,15 @@ export interface TerminalState extends Described {
 export type StateDeclaration = PassingState | RestingState | TerminalState
 
 /** Who may ask for a move: a caller of the API, the dispatcher's runner, or a loop by name. */
-export type Asker = 'caller' | 'runner' | 'dispatch' | 'expire' | 'teardown' | 'reconcile-instances' | 'system'
+export type Asker =
+  | 'caller'
+  | 'runner'
+  | 'dispatch'
+  | 'expire'
+  | 'teardown'
+  | 'reconcile-instances'
+  | 'measure'
+  | 'system'
 
 export interface Move<State extends string = string> extends Described {
   /** The states that it may start from; `birth` makes the row. An allow-list, never "not in". */
@@ -118,3 +126,11 @@ export function allBut<const S extends string>(states: Readonly<Record<S, unknow
 /** Whether a move may start from a state; `null` is "no row yet". */
 export const mayMove = (move: Move, state: string | null): boolean =>
   state === null ? move.from === 'birth' : move.from !== 'birth' && move.from.includes(state)
+
+/** Whether what is on its way in `state` leads, without anybody asking, to one of `states`: then asking again helps. */
+export function comesTo(machine: Machine, state: string, states: readonly string[]): boolean {
+  if (machine.states[state]?.kind !== 'passing') return false
+  return Object.values(machine.moves).some(
+    (move) => mayMove(move, state) && !move.by.includes('caller') && move.to !== state && states.includes(move.to),
+  )
+}

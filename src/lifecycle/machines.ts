@@ -3,9 +3,16 @@ import { apiTokenMachine } from './api-token.ts'
 import { deploymentMachine } from './deployment.ts'
 import type { Machine } from './machine.ts'
 import { operationMachine } from './operation.ts'
+import { resourceMachine } from './resource.ts'
 import { teamMachine } from './team.ts'
 
-export const machines: readonly Machine[] = [deploymentMachine, operationMachine, teamMachine, apiTokenMachine]
+export const machines: readonly Machine[] = [
+  deploymentMachine,
+  resourceMachine,
+  operationMachine,
+  teamMachine,
+  apiTokenMachine,
+]
 
 const byEntity = new Map(machines.map((machine) => [machine.entity, machine]))
 

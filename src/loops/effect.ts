@@ -1,6 +1,6 @@
 // What the dispatcher knows of an effect: how many at once, how often it may fail, and how one claim of it is worked on.
 // A runner calls drivers and says how the claim ends; the dispatcher writes that down.
-import type { Fence, Outcome } from '../drivers/outcome.ts'
+import { type Fence, type Outcome, working } from '../drivers/outcome.ts'
 import type { SubjectType } from '../resolvers/operation-rule.ts'
 import type { Cause, Operation, Rule } from '../resolvers/transition.ts'
 
@@ -54,3 +54,32 @@ const maxBackoffMs = 60_000
 /** Exponential, capped, with full jitter: 0 to min(60 s, 0.5 s × 2^failures). */
 export const backoffMs = (failures: number, random = Math.random): number =>
   Math.round(random() * Math.min(maxBackoffMs, firstBackoffMs * 2 ** Math.min(failures, 20)))
+
+/** Asks again while the driver is at it, and leaves when the work is to be left. */
+export async function untilDone<T>(work: Work, call: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+  for (;;) {
+    if (work.leave.aborted) return working(0, 'left before the call')
+    const outcome = await call()
+    if (outcome.kind !== 'working' || !(await work.pause(outcome.askAgainAfterMs))) return outcome
+  }
+}
+
+/** How a claim ends whose effect must happen: refused is not done, so it is tried until it is. */
+export function ended(outcome: Outcome<unknown>, done: Rule, words: string): Ending {
+  switch (outcome.kind) {
+    case 'done':
+      return { kind: 'finish', rule: done, outcome: words }
+    case 'working':
+      return { kind: 'postpone', outcome: outcome.detail, failed: false, afterMs: outcome.askAgainAfterMs }
+    case 'refused':
+    case 'unreachable':
+    case 'stale':
+      return { kind: 'postpone', outcome: detailOf(outcome), failed: true }
+    case 'unknown':
+      return { kind: 'unknown', outcome: outcome.reason, failed: true }
+  }
+}
+
+/** What a driver said, for the operation's outcome. */
+export const detailOf = (outcome: Exclude<Outcome<never>, { kind: 'done' }>): string =>
+  `${outcome.kind}: ${outcome.kind === 'working' ? outcome.detail : outcome.reason}`

@@ -2,10 +2,12 @@
 // limit or takes it away meanwhile wins; a deployment's teardown is accepted in the same statement.
 import { expireApiToken } from '../resolvers/api-token.ts'
 import { expireDeployment } from '../resolvers/deployment-rule.ts'
+import { expireResource } from '../resolvers/resource-rule.ts'
 import { type Cause, type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 200
+const rules = [expireDeployment, expireResource, expireApiToken] as unknown as Rule[]
 const cause = (): Cause => ({ actor: { kind: 'loop', id: 'expire' }, requestId: `expire-${crypto.randomUUID()}` })
 
 export const expireLoop = (db: Database, accepted: () => void): LoopDeclaration => ({
@@ -13,15 +15,12 @@ export const expireLoop = (db: Database, accepted: () => void): LoopDeclaration 
   everyMs: 60_000,
   deadlineMs: 30_000,
   async pass(signal) {
-    // Each by itself: one entity whose rows cannot be moved must not keep the other from its end.
-    const [deployments, tokens] = await Promise.allSettled([
-      drain(db, expireDeployment as unknown as Rule, signal),
-      drain(db, expireApiToken as unknown as Rule, signal),
-    ])
-    if (deployments.status === 'rejected') throw deployments.reason
-    if (deployments.value > 0) accepted()
-    if (tokens.status === 'rejected') throw tokens.reason
-    return { moved: deployments.value + tokens.value }
+    // Each by itself: one entity whose rows cannot be moved must not keep the others from their end.
+    const passes = await Promise.allSettled(rules.map((rule) => drain(db, rule, signal)))
+    const moved = passes.reduce((sum, pass) => sum + (pass.status === 'fulfilled' ? pass.value : 0), 0)
+    if (moved > 0) accepted()
+    for (const pass of passes) if (pass.status === 'rejected') throw pass.reason
+    return { moved }
   },
 })
 

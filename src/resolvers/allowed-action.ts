@@ -6,7 +6,9 @@ import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
 import type { DeploymentView } from './deployment-read.ts'
 import type { Team } from './loader.ts'
+import { isCancellable, isRetriable } from './operation.ts'
 import type { OperationView } from './operation-read.ts'
+import type { ResourceView } from './resource-read.ts'
 
 export interface AllowedAction {
   readonly action: string
@@ -52,21 +54,29 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
       row.ttlPolicy === 'TTL' ? null : 'It is permanent: it has no time limit that could be moved.',
   })
 
+export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
+  answer(actor, 'Resource', row.state)
 export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[] =>
   answer(actor, 'ApiToken', row.state)
 export const teamActions = (actor: Actor, row: Team): AllowedAction[] => answer(actor, 'Team', row.state)
 
+/** What an operation works on. */
+export type Subject = DeploymentView | ResourceView
+
 /** Retry and cancel move the subject with the operation, so both are told from the subject too. */
-export function operationActions(actor: Actor, row: OperationView, subject: DeploymentView | null): AllowedAction[] {
+export function operationActions(actor: Actor, row: OperationView, subject: Subject | null): AllowedAction[] {
   const overtaken = subject?.generation === row.generation ? null : 'A newer wish for its subject has taken its place.'
-  const notRollOut = row.kind === 'deployment.roll_out' ? null : `Only a roll-out can be, never a ${row.kind}.`
+  const never = (may: boolean) => (may ? null : `A ${row.kind} never is.`)
   const retry = told('retryOperation', [
     lacksScope(actor, 'retryOperation'),
     row.state === 'FAILED' ? null : `It is ${row.state}; retryOperation starts from FAILED.`,
-    row.state === 'FAILED' ? (notRollOut ?? overtaken ?? subjectFailed(subject)) : null,
+    row.state === 'FAILED' ? (never(isRetriable(row.kind)) ?? overtaken ?? subjectFailed(subject)) : null,
   ])
-  return [...answer(actor, 'Operation', row.state, { cancelOperation: () => notRollOut ?? overtaken }), retry]
+  return [
+    ...answer(actor, 'Operation', row.state, { cancelOperation: () => never(isCancellable(row.kind)) ?? overtaken }),
+    retry,
+  ]
 }
 
-const subjectFailed = (subject: DeploymentView | null) =>
+const subjectFailed = (subject: Subject | null) =>
   subject?.state === 'FAILED' ? null : `Its subject is ${subject?.state ?? 'gone'}, not FAILED.`

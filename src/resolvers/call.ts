@@ -88,6 +88,16 @@ export function idempotencyOf(mutation: string, input: object, key: string | nul
   return { mutation, key, inputHash: createHash('sha256').update(canonical(rest)).digest('hex') }
 }
 
+/** What a checked input adds to a transition's call. */
+export function callOptions(
+  mutation: string,
+  input: object,
+  { idempotencyKey, expectedVersion }: Pick<Checked<unknown>, 'idempotencyKey' | 'expectedVersion'>,
+): Pick<Call, 'idempotency' | 'expectedVersion'> {
+  const idempotency = idempotencyOf(mutation, input, idempotencyKey)
+  return { ...(idempotency ? { idempotency } : {}), ...(expectedVersion === null ? {} : { expectedVersion }) }
+}
+
 /** Absent, undefined and null are the same input; the order of fields does not matter. */
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) => {

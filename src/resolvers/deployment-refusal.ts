@@ -2,6 +2,7 @@
 import { and, eq, inArray } from 'drizzle-orm'
 import { deployment, type Env } from '../db/deployment.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
 import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
@@ -73,17 +74,16 @@ export async function wrongState(
   row: Deployment,
 ): Promise<Refusal> {
   const name = deploymentMachine.moves[action].refusal as RefusalName
-  const passing =
-    deploymentMachine.states[row.state].kind === 'passing' && row.state !== 'EXPIRED' && row.state !== 'DELETING'
   const facts = { deployment: row, action }
   if (name === 'DeploymentAlreadyDeleted') {
     const message = `${where(row)} has ended already: it has been ${row.state} since ${row.stateChangedAt.toISOString()}. Nothing more is to be done.`
     return refuse(name, { message, facts: { ...facts, endedAt: row.stateChangedAt } })
   }
+  const from = deploymentMachine.moves[action].from as readonly string[]
   const message = `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
     row.stateReason ? ` (${row.stateReason})` : ''
-  }. It starts from ${(deploymentMachine.moves[action].from as readonly string[]).join(', ')}.`
-  return illegalState(name, message, facts, await wayOn(db, row), passing)
+  }. It starts from ${from.join(', ')}.`
+  return illegalState(name, message, facts, await wayOn(db, row), comesTo(deploymentMachine, row.state, from))
 }
 
 export async function nothingToRedeploy(input: { name: string; environment: string; image: string }): Promise<Refusal> {

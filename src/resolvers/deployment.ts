@@ -2,21 +2,18 @@
 // answers with a payload or a typed refusal. Effects are carried out by the dispatcher, never here.
 import { randomBytes } from 'node:crypto'
 import { and, desc, eq, ne } from 'drizzle-orm'
-import type { z } from 'zod'
-import type { Action } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
-import { entityOfId, newId } from '../db/id.ts'
-import { operation } from '../db/operation.ts'
+import { newId } from '../db/id.ts'
 import { planUsage } from '../db/team.ts'
-import { notFound, type Refusal, validationFailed } from '../refusals.ts'
+import { type Refusal, validationFailed } from '../refusals.ts'
 import {
   answer,
   type CallInput,
+  callOptions,
   causeOf,
   faulty,
-  idempotencyOf,
   keyReused,
   type Payload,
   type Result,
@@ -27,8 +24,9 @@ import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
 import { type EnvPatch, envValues, mergeCounts } from './env.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
+import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { answeredBefore } from './read-back.ts'
-import { type Answer, bring, type Call, type Operation, type Rule, startsFrom, transition } from './transition.ts'
+import { bring, type Call, type Operation, startsFrom, transition } from './transition.ts'
 
 type Deployment = why.Deployment
 export interface DeploymentPayload extends Payload {
@@ -40,121 +38,54 @@ export interface EnvMergePayload extends DeploymentPayload {
   readonly keysSet: number
   readonly keysDeleted: number
 }
-type ById = CallInput & { readonly id: string }
+const kind: Kind<typeof deployment, Parameters<typeof why.wrongState>[1]> = {
+  table: deployment,
+  entity: 'Deployment',
+  word: 'deployment',
+  wrongState: why.wrongState,
+}
+const payload = ({ row, operation, replayed }: Accepted<typeof deployment>): DeploymentPayload => ({
+  deployment: row,
+  operation,
+  replayed,
+})
 
 export const redeployDeployment = (context: Context, input: ById & { image?: string | null }) =>
-  moveById(context, 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
+  moveById(context, kind, 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
     values: ({ image }) => ({ image }),
-    image: ({ image }) => image,
+    refuseEarly: ({ image }, call) => refuseImage(context, call, image),
+    payload,
   })
 
 export const startDeployment = (context: Context, input: ById) =>
-  moveById(context, 'startDeployment', rules.startDeployment, nothingElse, input)
+  moveById(context, kind, 'startDeployment', rules.startDeployment, nothingElse, input, { payload })
 
 export const stopDeployment = (context: Context, input: ById) =>
-  moveById(context, 'stopDeployment', rules.stopDeployment, nothingElse, input)
+  moveById(context, kind, 'stopDeployment', rules.stopDeployment, nothingElse, input, { payload })
 
 export const deleteDeployment = (context: Context, input: ById) =>
-  moveById(context, 'deleteDeployment', rules.deleteDeployment, nothingElse, input)
+  moveById(context, kind, 'deleteDeployment', rules.deleteDeployment, nothingElse, input, { payload })
 
 export const setDeploymentTtl = (context: Context, input: ById & { ttlHours: number }) =>
-  moveById(context, 'setDeploymentTtl', rules.setDeploymentTtl, ttlInput, input, {
+  moveById(context, kind, 'setDeploymentTtl', rules.setDeploymentTtl, ttlInput, input, {
     values: ({ ttlHours }) => ({ ttlHours }),
     guard: why.notExtendable,
+    payload,
   })
 
 export const makeDeploymentPermanent = (context: Context, input: ById) =>
-  moveById(context, 'makeDeploymentPermanent', rules.makeDeploymentPermanent, nothingElse, input)
+  moveById(context, kind, 'makeDeploymentPermanent', rules.makeDeploymentPermanent, nothingElse, input, { payload })
 
 export const mergeDeploymentEnv = (context: Context, input: ById): Promise<Result<EnvMergePayload>> =>
-  moveById<typeof envPatch, EnvMergePayload>(context, 'mergeDeploymentEnv', rules.mergeDeploymentEnv, envPatch, input, {
+  moveById(context, kind, 'mergeDeploymentEnv', rules.mergeDeploymentEnv, envPatch, input, {
     values: envValues,
     guard: why.envRefusal,
-    payload: (payload, patch, before, result) => ({
-      ...payload,
-      ...((result as { keysSet: number; keysDeleted: number } | null) ?? mergeCounts(before?.env ?? {}, patch)),
+    payload: (accepted, patch) => ({
+      ...payload(accepted),
+      ...((accepted.result as Counts | null) ?? mergeCounts(accepted.before?.env ?? {}, patch)),
     }),
   })
-
-interface Particulars<V, P> {
-  readonly values?: (value: V) => Call['values']
-  readonly image?: (value: V) => string | null
-  /** Explains a refusal when state and version were right. */
-  readonly guard?: (found: Deployment, value: V) => Refusal
-  readonly payload?: (payload: DeploymentPayload, value: V, before: Deployment | null, result: unknown) => P
-}
-
-/** Every mutation of one deployment by its id: the same steps in the same order. */
-function moveById<S extends z.ZodType, P extends DeploymentPayload = DeploymentPayload>(
-  context: Context,
-  action: Action & Parameters<typeof why.wrongState>[1],
-  rule: Rule<typeof deployment>,
-  schema: S,
-  input: ById,
-  particulars: Particulars<z.output<S>, P> = {},
-): Promise<Result<P>> {
-  return answer(context, 'Deployment', action, async (): Promise<Result<P>> => {
-    const checked = check(schema, input)
-    if (faulty(checked)) return refuseFaults(checked)
-    if (entityOfId(input.id) !== 'Deployment') return notFound('deployment', input.id)
-    const call: Call = {
-      ...causeOf(context),
-      values: { id: input.id, teamId: context.actor.teamId, ...particulars.values?.(checked.value) },
-      ...optionalCall(action, input, checked),
-    }
-    const unknownImage = await refuseImage(context, call, particulars.image?.(checked.value) ?? null)
-    if (unknownImage) return unknownImage
-    const found = await transition(context.db, rule, call)
-    const finish = particulars.payload ?? ((payload: DeploymentPayload) => payload as P)
-    switch (found.kind) {
-      case 'moved':
-        if (found.operation) context.nudge()
-        return finish(
-          { deployment: found.row, operation: found.operation, replayed: false },
-          checked.value,
-          found.before,
-          null,
-        )
-      case 'replayed':
-        return finish(await replay(context, found), checked.value, null, found.result)
-      case 'key-reused':
-        return keyReused(action, found)
-      case 'missing':
-        return notFound('deployment', input.id)
-      case 'refused': {
-        const row = found.found
-        if (!startsFrom(rule).includes(row.state)) return why.wrongState(context.db, action, row)
-        const expected = checked.expectedVersion
-        if (expected !== null && row.version !== expected) return versionConflict('deployment', row, expected)
-        if (particulars.guard) return particulars.guard(row, checked.value)
-        throw new Error(`${action} of ${row.id} was refused for no reason that is known`)
-      }
-    }
-  })
-}
-
-const optionalCall = (
-  mutation: string,
-  input: CallInput,
-  { idempotencyKey, expectedVersion }: { idempotencyKey: string | null; expectedVersion: number | null },
-): Pick<Call, 'idempotency' | 'expectedVersion'> => {
-  const idempotency = idempotencyOf(mutation, input, idempotencyKey)
-  return { ...(idempotency ? { idempotency } : {}), ...(expectedVersion === null ? {} : { expectedVersion }) }
-}
-
-/** The answer that an earlier call under the same key was given, with the objects as they are now. */
-async function replay(
-  context: Context,
-  found: Extract<Answer<typeof deployment>, { kind: 'replayed' }>,
-): Promise<DeploymentPayload> {
-  const mine = and(eq(deployment.id, found.subjectId), eq(deployment.teamId, context.actor.teamId))
-  const [row] = await context.db.select().from(deployment).where(mine)
-  if (!row) throw new Error(`the replayed deployment ${found.subjectId} is gone`)
-  const [work] = found.operationId
-    ? await context.db.select().from(operation).where(eq(operation.id, found.operationId))
-    : []
-  return { deployment: row, operation: work ?? null, replayed: true }
-}
+type Counts = Pick<EnvMergePayload, 'keysSet' | 'keysDeleted'>
 
 /** An image that the runtime cannot run is refused before anything is accepted, unless the call is a repeat of one that won. */
 async function refuseImage(context: Context, call: Call, image: string | null): Promise<Refusal | null> {
@@ -195,7 +126,7 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
         incarnation: randomBytes(12).toString('hex'),
         ...envValues(patch),
       },
-      ...optionalCall('deploy', input, checked),
+      ...callOptions('deploy', input, checked),
     }
     const unknownImage = await refuseImage(context, call, image)
     if (unknownImage) return unknownImage
@@ -209,7 +140,7 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
         context.nudge()
         return { deployment: found.row, operation: found.operation, replayed: false }
       case 'replayed':
-        return replay(context, found)
+        return payload(await replay(context, kind, found))
       case 'key-reused':
         return keyReused('deploy', found)
       case 'missing':

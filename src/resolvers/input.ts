@@ -111,6 +111,14 @@ export const deployInput = z.object({
 })
 export const redeployInput = z.object({ image: optional(image) })
 export const ttlInput = z.object({ ttlHours })
+export const resourceInput = z.object({
+  type: z.enum(['POSTGRES', 'REDIS'], 'must be POSTGRES or REDIS'),
+  name,
+  environment: environment.nullish().transform((value) => value ?? 'development'),
+  ttlHours: optional(ttlHours),
+})
+/** Null takes the time limit away. */
+export const resourceTtlInput = z.object({ ttlHours: optional(ttlHours) })
 export const nothingElse = z.object({})
 
 export const apiTokenInput = z.object({

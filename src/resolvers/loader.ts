@@ -12,10 +12,11 @@ import { type EventView, events } from './event-read.ts'
 import { lookUp } from './look-up.ts'
 import { type OperationView, operations, operationsById } from './operation-read.ts'
 import { countsOf, type List, type Page, type PageArgs, pagesOf } from './page.ts'
+import { connectionsOf, type ResourceView, resourcesById } from './resource-read.ts'
 import type { Database } from './transition.ts'
 
 export type Team = typeof team.$inferSelect
-export type NodeRow = DeploymentView | OperationView | ApiTokenView | Team
+export type NodeRow = DeploymentView | ResourceView | OperationView | ApiTokenView | Team
 
 /** Pages of one list for many owners, batched per set of page arguments. */
 export interface ChildList<R> {
@@ -25,6 +26,9 @@ export interface ChildList<R> {
 
 export interface Loaders {
   readonly deployment: DataLoader<string, DeploymentView | null>
+  readonly resource: DataLoader<string, ResourceView | null>
+  /** The sealed URL of a resource. */
+  readonly connection: DataLoader<string, string | null>
   readonly operation: DataLoader<string, OperationView | null>
   readonly apiToken: DataLoader<string, ApiTokenView | null>
   readonly team: DataLoader<string, Team | null>
@@ -43,6 +47,7 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
   const byId = <R>(read: (db: Database, teamId: string, ids: readonly string[]) => Promise<R[]>) =>
     new DataLoader<string, R>((ids) => read(db, teamId, ids), { maxBatchSize })
   const deployment = byId(deploymentsById)
+  const resource = byId(resourcesById)
   const operation = byId(operationsById)
   const apiToken = byId(apiTokensById)
   const teams = byId((from, own, ids) =>
@@ -50,12 +55,15 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
   )
   const ofEntity: Record<IdEntity, DataLoader<string, NodeRow | null>> = {
     Deployment: deployment as DataLoader<string, NodeRow | null>,
+    Resource: resource as DataLoader<string, NodeRow | null>,
     Operation: operation as DataLoader<string, NodeRow | null>,
     ApiToken: apiToken as DataLoader<string, NodeRow | null>,
     Team: teams as DataLoader<string, NodeRow | null>,
   }
   return {
     deployment,
+    resource,
+    connection: byId(connectionsOf),
     operation,
     apiToken,
     team: teams,

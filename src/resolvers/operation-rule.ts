@@ -4,7 +4,7 @@ import { eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
 import { operation } from '../db/operation.ts'
-import type { LifecycleTable } from '../db/tables.ts'
+import { resource } from '../db/resource.ts'
 import { liveOperationStates, type OperationState, operationMachine } from '../lifecycle/operation.ts'
 import { defineRule } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
@@ -19,7 +19,7 @@ const { state } = operation
 const otherState = sql`o.state`
 
 /** Where the subject of each kind lives; a kind that is not here is left for a worker that knows it. */
-const subjects = { Deployment: deployment } as const
+export const subjects = { Deployment: deployment, Resource: resource } as const
 export type SubjectType = keyof typeof subjects
 
 const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {
@@ -129,10 +129,3 @@ export const failOperation = defineRule({
     set: () => ({ finishedAt: sql`clock_timestamp()`, claimToken: sql`null`, outcome: textParam('outcome') }),
   },
 })
-
-/**
- * Holds when the locked row is the one that this statement's snapshot shows. What was looked up beside the row, such as
- * its operations, is of that snapshot even after a lock was had, so it may be believed only then.
- */
-export const unmovedSinceSnapshot = (found: LifecycleTable, table: LifecycleTable): SQL =>
-  sql`${found.version} = (select r.version from ${table} r where r.id = ${found.id})`

@@ -2,7 +2,6 @@
 // the dispatcher, which has no SQL of its own.
 import { and, eq, sql } from 'drizzle-orm'
 import type { Context } from '../context.ts'
-import { deployment } from '../db/deployment.ts'
 import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
@@ -22,19 +21,29 @@ import {
 } from './call.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
-import { stateIs } from './operation-rule.ts'
+import { type SubjectType, stateIs, subjects } from './operation-rule.ts'
 import { answeredBefore } from './read-back.ts'
-import { type Answer, type Call, type Database, type Operation, transition } from './transition.ts'
+import { cancelProvision } from './resource-rule.ts'
+import { type Call, type Database, type Operation, type Row, type Rule, transition } from './transition.ts'
 
 export interface OperationPayload extends Payload {
   readonly operation: Operation
 }
 type ById = CallInput & { readonly id: string }
 
+/** How failed work is repeated and how work that has not begun is taken back, by kind; other kinds never are. */
+const retries: Readonly<Record<string, Rule>> = { 'deployment.roll_out': retryRollOut as unknown as Rule }
+const cancels: Readonly<Record<string, Rule>> = {
+  'deployment.roll_out': cancelRollOut as unknown as Rule,
+  'resource.provision': cancelProvision as unknown as Rule,
+}
+export const isRetriable = (kind: string): boolean => Object.hasOwn(retries, kind)
+export const isCancellable = (kind: string): boolean => Object.hasOwn(cancels, kind)
+
 /** Repeats a failed roll-out as a new operation of a new generation. */
 export const retryOperation = (context: Context, input: ById) => onOperation(context, 'retryOperation', input)
 
-/** Takes back a roll-out that has not begun; its deployment becomes FAILED in the same statement. Teardowns are never cancelled. */
+/** Takes back a roll-out or provision that has not begun; its subject becomes FAILED in the same statement. */
 export const cancelOperation = (context: Context, input: ById) => onOperation(context, 'cancelOperation', input)
 
 function onOperation(
@@ -62,10 +71,9 @@ function onOperation(
       if (before) return before
       return possible ? versionConflict('operation', work, checked.expectedVersion) : notNow(action, work)
     }
-    const found: Answer<typeof deployment> =
-      action === 'retryOperation'
-        ? await transition(context.db, retryRollOut, call)
-        : ((await transition(context.db, cancelRollOut, call)) as Answer<typeof deployment>)
+    const rule = (action === 'retryOperation' ? retries : cancels)[work.kind]
+    if (!rule) return (await repeat(context, call, action)) ?? notNow(action, work)
+    const found = await transition(context.db, rule, call)
     switch (found.kind) {
       case 'moved':
         if (found.operation) context.nudge()
@@ -109,7 +117,7 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
   const because =
     action === 'retryOperation'
       ? 'only a FAILED roll-out whose deployment is still FAILED at the same generation can be repeated'
-      : 'only a PENDING roll-out can be cancelled; a teardown never'
+      : 'only a PENDING roll-out or provision can be cancelled; what ends something never'
   return illegalState(
     'IllegalState',
     `${action} is not possible: the operation ${work.kind} has been ${work.state} since ${work.stateChangedAt.toISOString()}, and ${because}.`,
@@ -157,16 +165,23 @@ export async function renewLeases(db: Database, held: readonly Held[], leaseMs: 
       for no key update of o skip locked),
     renewed as (update operation o set due_at = clock_timestamp() + ${leaseMs}::int * interval '1 millisecond' from locked
       where o.id = locked.id returning o.id)
-    select ours.id, renewed.id is not null as renewed, (select d.generation from deployment d where d.id = ours.subject_id) as generation
+    select ours.id, renewed.id is not null as renewed, coalesce(
+      (select d.generation from deployment d where d.id = ours.subject_id),
+      (select r.generation from resource r where r.id = ours.subject_id)) as generation
     from ours left join renewed on renewed.id = ours.id`)
   return rows.map((row) => ({ id: row.id, renewed: row.renewed, subjectGeneration: row.generation }))
 }
 
-/** The subject of a roll-out, stop or teardown, as it is now. */
-export async function subjectDeployment(db: Database, work: Operation) {
-  const [row] = await db
+/** The subject of an operation, as it is now, while its generation is still the one that the operation works for. */
+export async function subjectOf<S extends SubjectType>(
+  db: Database,
+  subjectType: S,
+  work: Operation,
+): Promise<Row<(typeof subjects)[S]> | null> {
+  const table = subjects[subjectType]
+  const [row] = (await db
     .select()
-    .from(deployment)
-    .where(and(eq(deployment.id, work.subjectId), eq(deployment.teamId, work.teamId)))
-  return row ?? null
+    .from(table as never)
+    .where(and(eq(table.id, work.subjectId), eq(table.teamId, work.teamId)))) as Row<(typeof subjects)[S]>[]
+  return row && (row as { generation: number }).generation === work.generation ? row : null
 }

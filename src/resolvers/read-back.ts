@@ -30,7 +30,7 @@ export async function answeredBefore(
 }
 
 /** After a lost connection: did the statement commit? Its event says so, under the id that was made for it here. */
-export async function lookUp<T extends LifecycleTable, U extends LifecycleTable>(
+export async function lookUpLost<T extends LifecycleTable, U extends LifecycleTable>(
   db: Database,
   subjectId: string,
   transitionId: string,
@@ -55,5 +55,5 @@ export async function lookUp<T extends LifecycleTable, U extends LifecycleTable>
     .where(eq(table.id, subjectId))) as Row<T>[]
   if (!row) return null
   const [work] = trace.operationId ? await db.select().from(operation).where(eq(operation.id, trace.operationId)) : []
-  return { kind: 'moved', before: null, row, also: null, operation: work ?? null }
+  return { kind: 'moved', before: null, row, also: null, operation: work ?? null, data: trace.data }
 }

@@ -3,13 +3,21 @@
 import { sql } from 'drizzle-orm'
 import type { Actor } from '../auth.ts'
 import { quoted } from '../db/columns.ts'
+import { entityOfId } from '../db/id.ts'
 import { statementOf } from '../db/prepared.ts'
 import { machines } from '../lifecycle/machines.ts'
 import { advice, callInstead, type Remedy } from '../refusals.ts'
-import { type AllowedAction, deploymentActions, operationActions } from './allowed-action.ts'
+import {
+  type AllowedAction,
+  deploymentActions,
+  operationActions,
+  resourceActions,
+  type Subject,
+} from './allowed-action.ts'
 import type { DeploymentView } from './deployment-read.ts'
 import type { NodeRow } from './loader.ts'
 import type { OperationView } from './operation-read.ts'
+import type { ResourceView } from './resource-read.ts'
 import type { Database } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
@@ -63,7 +71,7 @@ export async function stuck(
 }
 
 /** The calls that would be accepted now and lead out of it; advice where no call does. `subject` is that of an operation. */
-export function waysOut(actor: Actor, entity: string, row: NodeRow | null, subject: DeploymentView | null): Remedy[] {
+export function waysOut(actor: Actor, entity: string, row: NodeRow | null, subject: Subject | null): Remedy[] {
   const open = (actions: readonly AllowedAction[], action: string) =>
     actions.some((each) => each.action === action && each.allowed)
   const ways: Remedy[] = []
@@ -74,8 +82,13 @@ export function waysOut(actor: Actor, entity: string, row: NodeRow | null, subje
     if (open(actions, 'retryOperation'))
       ways.push(callInstead('retryOperation', { id: row.id }, 'Repeat it as a new operation.'))
   }
-  const deployment = entity === 'Deployment' ? (row as DeploymentView | null) : subject
-  if (deployment) {
+  const moved = entity === 'Operation' ? subject : (row as Subject | null)
+  if (moved && entityOfId(moved.id) === 'Resource') {
+    if (open(resourceActions(actor, moved as ResourceView), 'deleteResource'))
+      ways.push(callInstead('deleteResource', { id: moved.id }, 'Deprovision it for good.'))
+  }
+  if (moved && entityOfId(moved.id) === 'Deployment') {
+    const deployment = moved as DeploymentView
     const { id } = deployment
     const actions = deploymentActions(actor, deployment)
     if (open(actions, 'redeployDeployment'))

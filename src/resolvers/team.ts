@@ -10,7 +10,7 @@ import { bring, type Cause, type Database, defineBirth } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
 
 /** What the standard plan has room for. */
-export const standardCaps = { deployments: 100 } as const
+export const standardCaps = { deployments: 100, resources: 20 } as const
 
 const createRule = defineBirth({
   table: team,
@@ -18,7 +18,7 @@ const createRule = defineBirth({
   name: 'createTeam',
   action: 'createTeam',
   values: { id: textParam('id'), name: textParam('name') },
-  caps: { deployments: intParam('capDeployments') },
+  caps: { deployments: intParam('capDeployments'), resources: intParam('capResources') },
 })
 
 // Fixed ids: replicas that start at once on a new database make one team and one token between them.
@@ -38,7 +38,7 @@ export async function bootstrap(db: Database, given: string | null): Promise<str
     bring(db, createRule, {
       ...cause,
       id: firstTeam,
-      values: { name: 'first', capDeployments: standardCaps.deployments },
+      values: { name: 'first', capDeployments: standardCaps.deployments, capResources: standardCaps.resources },
     }),
   )
   const token = given === null ? mintToken() : { ...parsed(given), plaintext: given }

@@ -10,7 +10,7 @@ import { statementOf } from '../db/prepared.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { UsageKind } from '../db/team.ts'
 import type { Machine } from '../lifecycle/machine.ts'
-import { answeredBefore, lookUp } from './read-back.ts'
+import { answeredBefore, lookUpLost } from './read-back.ts'
 import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
 export type Database = PostgresJsDatabase
@@ -95,6 +95,8 @@ export interface Moved<T extends LifecycleTable, U extends LifecycleTable = Life
   readonly row: Row<T>
   readonly also: Row<U> | null
   readonly operation: Operation | null
+  /** The event's facts, where the answer was lost and had to be read back. */
+  readonly data?: Record<string, unknown> | null
 }
 /** The state, the version or an extra reason was against it: the row as it really is. Nothing was changed. */
 export interface Refused<T extends LifecycleTable, U extends LifecycleTable = LifecycleTable> {
@@ -230,7 +232,7 @@ async function decide<T extends LifecycleTable, U extends LifecycleTable>(
       if (before) return before
     }
     if (error.kind === 'unknown-outcome') {
-      const happened = await lookUp<T, U>(db, subjectId, String(values.transitionId), table)
+      const happened = await lookUpLost<T, U>(db, subjectId, String(values.transitionId), table)
       if (happened) return happened
     }
     throw error

@@ -2,7 +2,7 @@
 import { entityOfId } from '../db/id.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
-import { operationActions } from '../resolvers/allowed-action.ts'
+import { operationActions, type Subject } from '../resolvers/allowed-action.ts'
 import { events } from '../resolvers/event-read.ts'
 import * as calls from '../resolvers/operation.ts'
 import { type OperationFilter, operationFilter, operations } from '../resolvers/operation-read.ts'
@@ -23,11 +23,7 @@ OperationRef.implement({
   interfaces: [NodeRef],
   fields: (t) => ({
     ...lifecycleFields(t, OperationState as never, async (row, { actor, loaders }) =>
-      operationActions(
-        actor,
-        row,
-        row.subjectType === 'Deployment' ? await loaders.deployment.load(row.subjectId) : null,
-      ),
+      operationActions(actor, row, (await loaders.node(row.subjectId)) as Subject | null),
     ),
     kind: t.exposeString('kind', { description: 'The effect, e.g. `deployment.roll_out`.' }),
     generation: t.exposeInt('generation', { description: 'The generation of the subject that it works for.' }),

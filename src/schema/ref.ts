@@ -6,9 +6,11 @@ import type { DeploymentView } from '../resolvers/deployment-read.ts'
 import type { EventView } from '../resolvers/event-read.ts'
 import type { Team } from '../resolvers/loader.ts'
 import type { OperationView } from '../resolvers/operation-read.ts'
+import type { ResourceView } from '../resolvers/resource-read.ts'
 import { builder } from './builder.ts'
 
 export const DeploymentRef = builder.objectRef<DeploymentView>('Deployment')
+export const ResourceRef = builder.objectRef<ResourceView>('Resource')
 export const OperationRef = builder.objectRef<OperationView>('Operation')
 export const EventRef = builder.objectRef<EventView>('Event')
 export const ApiTokenRef = builder.objectRef<ApiTokenView>('ApiToken')
@@ -17,7 +19,7 @@ export const TeamRef = builder.objectRef<Team>('Team')
 /** The type of an object follows from its id. */
 export const NodeRef = builder.interfaceRef<{ readonly id: string }>('Node').implement({
   description:
-    'An object with a global id. The id tells its type (`dep_…`, `op_…`, `tok_…`, `team_…`) and is the same in logs.',
+    'An object with a global id. The id tells its type (`dep_…`, `res_…`, `op_…`, `tok_…`, `team_…`) and is the same in logs.',
   resolveType: (row) => entityOfId(row.id) as IdEntity,
   fields: (t) => ({ id: t.exposeID('id', { description: 'Opaque, global, never used again.' }) }),
 })

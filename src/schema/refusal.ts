@@ -3,7 +3,7 @@
 import type { Refusal, RefusalName, Remedy } from '../refusals.ts'
 import { codeOf, refusalCatalogue, refusalNames } from '../refusals.ts'
 import { builder, type Fields } from './builder.ts'
-import { ApiTokenRef, DeploymentRef, OperationRef } from './ref.ts'
+import { ApiTokenRef, DeploymentRef, OperationRef, ResourceRef } from './ref.ts'
 
 export const RemedyRef = builder.objectRef<Remedy>('Remedy').implement({
   description: 'What would be accepted instead: a call with its arguments filled in, or advice where no call helps.',
@@ -109,6 +109,12 @@ const found = (t: Refused) => ({
     description: 'The deployment as it was really found, when it is about one.',
     resolve: (row) => fact(row, 'deployment') ?? null,
   }),
+  resource: t.field({
+    type: ResourceRef,
+    nullable: true,
+    description: 'The resource as it was really found, when it is about one.',
+    resolve: (row) => fact(row, 'resource') ?? null,
+  }),
   operation: t.field({
     type: OperationRef,
     nullable: true,
@@ -153,7 +159,10 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...found(t) }),
   NotRedeployable: (t) => ({ deployment: deployment(t) }),
   NothingToRedeploy: none,
-  NameTaken: (t) => ({ deployment: deployment(t) }),
+  NameTaken: (t) => {
+    const { operation: _, ...holder } = found(t)
+    return holder
+  },
   QuotaExceeded: (t) => ({
     limit: text(t, 'limit', 'What there is no room for, e.g. `deployments`.'),
     cap: count(t, 'cap', 'How many the plan has room for.'),
@@ -162,6 +171,16 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   DeploymentAlreadyDeleted: (t) => ({
     deployment: deployment(t),
     endedAt: time(t, 'endedAt', 'When it entered the state that it was found in.'),
+  }),
+  ResourceTypeUnavailable: (t) => ({ type: text(t, 'type', 'The type that was asked for.') }),
+  ResourceAlreadyDeleted: (t) => ({
+    resource: t.field({
+      type: ResourceRef,
+      nullable: true,
+      description: 'The resource as it was really found.',
+      resolve: (row) => fact(row, 'resource'),
+    }),
+    deletedAt: time(t, 'deletedAt', 'When its deletion was accepted.'),
   }),
   NotExtendable: (t) => ({ deployment: deployment(t) }),
   EnvConflict: (t) => ({

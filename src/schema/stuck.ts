@@ -1,5 +1,6 @@
 // What is on its way for longer than it should be, with the calls that are a way out.
 import { machineOf } from '../lifecycle/machines.ts'
+import type { Subject } from '../resolvers/allowed-action.ts'
 import type { NodeRow } from '../resolvers/loader.ts'
 import type { OperationView } from '../resolvers/operation-read.ts'
 import { BadUserInput, sizeOf } from '../resolvers/page.ts'
@@ -41,8 +42,7 @@ const StuckRef = builder.objectRef<StuckRow>('Stuck').implement({
 
 async function subjectOf(row: StuckRow, node: NodeRow | null, loaders: SchemaContext['loaders']) {
   if (row.entity !== 'Operation' || node === null) return null
-  const { subjectType, subjectId } = node as OperationView
-  return subjectType === 'Deployment' ? await loaders.deployment.load(subjectId) : null
+  return (await loaders.node((node as OperationView).subjectId)) as Subject | null
 }
 
 builder.queryField('stuck', (t) =>

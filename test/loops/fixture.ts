@@ -3,8 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
 import { expect, vi } from 'vitest'
-import { scopes } from '../../src/auth.ts'
-import type { Context } from '../../src/context.ts'
+import { type Actor, scopes } from '../../src/auth.ts'
 import { openPool, type Pool, type PoolOptions } from '../../src/db/client.ts'
 import { newId } from '../../src/db/id.ts'
 import { createFakeDriver, type FakeDriver, type FakeDriverOptions } from '../../src/drivers/runtime/fake.ts'
@@ -17,6 +16,7 @@ import { createMetrics } from '../../src/metrics.ts'
 import { type DeploymentPayload, deploy } from '../../src/resolvers/deployment.ts'
 import type { Database } from '../../src/resolvers/transition.ts'
 import { createTestDatabase } from '../database.ts'
+import { contextFor, testSealing } from '../row.ts'
 
 export interface Replica {
   readonly dispatcher: Dispatcher
@@ -98,16 +98,8 @@ export async function openStage(options: FakeDriverOptions = {}) {
     pools.push(pool)
     return pool
   }
-  const api = open({ purpose: 'api' })
-  const context: Context = {
-    db: api.db,
-    actor: { kind: 'token', id: newId('ApiToken'), teamId, scopes: new Set(scopes) },
-    requestId: 'stage',
-    images: driver,
-    nudge: () => {},
-    metrics: createMetrics({ strict: true }),
-    log: keepingLog([]),
-  }
+  const actor: Actor = { kind: 'token', id: newId('ApiToken'), teamId, scopes: new Set(scopes) }
+  const context = contextFor(open({ purpose: 'api' }).db, actor)
   const operations = (subjectId?: string) => sql<OperationSeen[]>`
     select id, subject_id as "subjectId", kind, state, generation, attempt, failures, outcome, claimed_by as "claimedBy",
       (extract(epoch from due_at - now()) * 1000)::float8 as "dueInMs"
@@ -134,7 +126,7 @@ export async function openStage(options: FakeDriverOptions = {}) {
       const own = driver.another()
       const pool = open({ slots, ...(wrap ? { wrap } : {}) })
       const lines: string[] = []
-      const usual = deploymentEffects(pool.db, own)
+      const usual = deploymentEffects(pool.db, own, testSealing)
       const workerId = `worker-${replicas.length + 1}`
       const dispatcher = startDispatcher(more.effects?.(pool.db, own, usual) ?? usual, {
         db: pool.db,

@@ -8,6 +8,7 @@ import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type PawlServer } from '../../src/server.ts'
 import { createTestDatabase, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
+import { testSealing } from '../row.ts'
 
 export interface Answer {
   readonly status: number
@@ -62,6 +63,8 @@ export async function openApi(): Promise<Api> {
             : { kind: 'done', value: { image } },
       },
       nudge: () => {},
+      resourceTypes: () => null,
+      sealing: testSealing,
     },
     metrics,
     log: createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } }),

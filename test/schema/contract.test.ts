@@ -38,6 +38,12 @@ const further: Record<string, string[]> = {
   mergeDeploymentEnv: ['IllegalState', 'EnvConflict', 'EnvTooLarge'],
   setDeploymentTtl: ['NotExtendable'],
   makeDeploymentPermanent: ['NotExtendable'],
+  createResource: ['ResourceTypeUnavailable', 'NameTaken', 'QuotaExceeded'],
+  deleteResource: ['ResourceAlreadyDeleted'],
+  pauseResource: ['IllegalState'],
+  resumeResource: ['IllegalState'],
+  rotateResourceCredentials: ['IllegalState'],
+  setResourceTtl: ['IllegalState'],
   retryOperation: ['IllegalState'],
   cancelOperation: ['IllegalState'],
   createApiToken: [],
@@ -207,7 +213,7 @@ test('the shapes that outside checks rely on', () => {
     ]),
   )
   expect(fieldsOf('Query').sort()).toEqual(
-    'apiToken apiTokens deployment deployments events lifecycles node nodes operation operations stuck viewer'.split(
+    'apiToken apiTokens deployment deployments events lifecycles node nodes operation operations resource resources stuck viewer'.split(
       ' ',
     ),
   )

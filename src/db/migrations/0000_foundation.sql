@@ -105,6 +105,29 @@ CREATE TABLE "plan_usage" (
 	CONSTRAINT "plan_usage_team_id_kind_pk" PRIMARY KEY("team_id","kind")
 );
 --> statement-breakpoint
+CREATE TABLE "resource" (
+	"id" text PRIMARY KEY NOT NULL,
+	"state" text NOT NULL,
+	"state_reason" text,
+	"state_changed_at" timestamp (6) with time zone DEFAULT now() NOT NULL,
+	"version" integer DEFAULT 1 NOT NULL,
+	"generation" integer DEFAULT 1 NOT NULL,
+	"created_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"team_id" text NOT NULL,
+	"environment" text NOT NULL,
+	"name" text NOT NULL,
+	"type" text NOT NULL,
+	"incarnation" text NOT NULL,
+	"password" text NOT NULL,
+	"next_password" text,
+	"connection" text,
+	"expires_at" timestamp (6) with time zone,
+	"deleted_at" timestamp (6) with time zone,
+	"size_bytes" bigint,
+	"measured_at" timestamp (6) with time zone,
+	CONSTRAINT "resource_state" CHECK (state in ('PROVISIONING', 'ACTIVE', 'PAUSING', 'PAUSED', 'RESUMING', 'SUSPENDED', 'FAILED', 'DELETING', 'DELETED'))
+);
+--> statement-breakpoint
 CREATE TABLE "team" (
 	"id" text PRIMARY KEY NOT NULL,
 	"state" text NOT NULL,
@@ -122,6 +145,7 @@ ALTER TABLE "api_token" ADD CONSTRAINT "api_token_team_id_team_id_fk" FOREIGN KE
 ALTER TABLE "deployment" ADD CONSTRAINT "deployment_team_id_team_id_fk" FOREIGN KEY ("team_id") REFERENCES "public"."team"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "operation" ADD CONSTRAINT "operation_team_id_team_id_fk" FOREIGN KEY ("team_id") REFERENCES "public"."team"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "plan_usage" ADD CONSTRAINT "plan_usage_team_id_team_id_fk" FOREIGN KEY ("team_id") REFERENCES "public"."team"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "resource" ADD CONSTRAINT "resource_team_id_team_id_fk" FOREIGN KEY ("team_id") REFERENCES "public"."team"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "api_token_lookup_id" ON "api_token" USING btree ("lookup_id");--> statement-breakpoint
 CREATE INDEX "api_token_list" ON "api_token" USING btree ("team_id","created_at","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "deployment_name" ON "deployment" USING btree ("team_id","environment","name") WHERE state in ('BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED', 'STOPPING', 'STOPPED');--> statement-breakpoint
@@ -138,4 +162,9 @@ CREATE UNIQUE INDEX "operation_one_per_subject" ON "operation" USING btree ("sub
 CREATE INDEX "operation_due" ON "operation" USING btree ("kind","due_at") WHERE state in ('PENDING', 'RUNNING', 'UNKNOWN');--> statement-breakpoint
 CREATE INDEX "operation_live" ON "operation" USING btree ("subject_id","generation") WHERE state in ('PENDING', 'RUNNING', 'UNKNOWN');--> statement-breakpoint
 CREATE INDEX "operation_subject" ON "operation" USING btree ("subject_id","created_at","id");--> statement-breakpoint
-CREATE INDEX "operation_list" ON "operation" USING btree ("team_id","created_at","id");
+CREATE INDEX "operation_list" ON "operation" USING btree ("team_id","created_at","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "resource_name" ON "resource" USING btree ("team_id","environment","name") WHERE state in ('PROVISIONING', 'ACTIVE', 'PAUSING', 'PAUSED', 'RESUMING', 'SUSPENDED', 'FAILED');--> statement-breakpoint
+CREATE INDEX "resource_list" ON "resource" USING btree ("team_id","created_at","id");--> statement-breakpoint
+CREATE INDEX "resource_expiry" ON "resource" USING btree ("expires_at") WHERE expires_at is not null and state in ('PROVISIONING', 'ACTIVE', 'PAUSING', 'PAUSED', 'RESUMING', 'SUSPENDED', 'FAILED');--> statement-breakpoint
+CREATE INDEX "resource_measure" ON "resource" USING btree ("measured_at") WHERE state in ('ACTIVE', 'SUSPENDED');--> statement-breakpoint
+CREATE INDEX "resource_passing" ON "resource" USING btree ("state","state_changed_at") WHERE state in ('PROVISIONING', 'PAUSING', 'RESUMING', 'DELETING');

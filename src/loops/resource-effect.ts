@@ -1,0 +1,108 @@
+// The effects of a resource. Each claim starts from the row as it is now and may be repeated at any point: provisioners are
+// idempotent by operation, and their fence and the row's guard keep out what is outdated. Only a provision may fail for
+// good, and then what it made is removed first; everything else is tried until it is done.
+
+import { type Outcome, refused } from '../drivers/outcome.ts'
+import type { Provisioner, ResourceConnection, ResourceRef, ResourceSpec } from '../drivers/provision/driver.ts'
+import { subjectOf } from '../resolvers/operation.ts'
+import * as rules from '../resolvers/resource-rule.ts'
+import type { Database, Rule } from '../resolvers/transition.ts'
+import type { Sealing } from '../sealing.ts'
+import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+
+type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Resource'>>>>
+/** The provisioner of a type. */
+export type Provisioners = (type: Subject['type']) => Provisioner
+
+const movedOn: Ending = { kind: 'moved-on' }
+const rule = (of: unknown) => of as Rule
+const refOf = (subject: Subject): ResourceRef => ({ subjectId: subject.id, incarnation: subject.incarnation })
+
+/** Failures after which a provision is given up; what it made is removed before the resource becomes FAILED. */
+const maxProvisionFailures = 8
+
+export function resourceEffects(db: Database, provisioners: Provisioners, sealing: Sealing): Effect[] {
+  const specOf = (subject: Subject, sealed: string): ResourceSpec => ({
+    ...refOf(subject),
+    name: subject.name,
+    password: sealing.open(sealed, [subject.teamId, subject.id, 'password']),
+  })
+  const sealedUrl = (subject: Subject, { url }: ResourceConnection) =>
+    sealing.seal(url, [subject.teamId, subject.id, 'connection'])
+
+  /** An effect that is tried until it is done: `call` asks the provisioner, `moved` is the move that follows. */
+  const certain = (
+    kind: string,
+    moved: unknown,
+    call: (provisioner: Provisioner, subject: Subject, work: Work, signal: AbortSignal) => Promise<Outcome<unknown>>,
+    values?: (subject: Subject, value: never) => Record<string, string>,
+  ): Effect => ({
+    kind,
+    subjectType: 'Resource',
+    concurrency: 8,
+    maxFailures: null,
+    run: async (work) => {
+      const subject = await subjectOf(db, 'Resource', work.operation)
+      if (!subject) return movedOn
+      const provisioner = provisioners(subject.type)
+      const outcome = await untilDone(work, () => work.call((signal) => call(provisioner, subject, work, signal)))
+      const ending = ended(outcome, rule(moved), 'done')
+      if (outcome.kind !== 'done' || ending.kind !== 'finish' || !values) return ending
+      return { ...ending, values: values(subject, outcome.value as never) }
+    },
+  })
+
+  return [
+    {
+      kind: 'resource.provision',
+      subjectType: 'Resource',
+      concurrency: 8,
+      maxFailures: null,
+      run: async (work) => {
+        const subject = await subjectOf(db, 'Resource', work.operation)
+        if (!subject) return movedOn
+        const provisioner = provisioners(subject.type)
+        const usedUp = work.operation.failures >= maxProvisionFailures
+        const outcome = usedUp
+          ? refused(`given up after ${maxProvisionFailures} failures; the last one: ${work.operation.outcome}`)
+          : await untilDone(work, () =>
+              work.call((signal) => provisioner.provision(specOf(subject, subject.password), work.fence, signal)),
+            )
+        if (outcome.kind === 'done') {
+          const ending = ended(outcome, rule(rules.markResourceActive), 'made')
+          return ending.kind === 'finish'
+            ? { ...ending, values: { connection: sealedUrl(subject, outcome.value) } }
+            : ending
+        }
+        if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markResourceActive), '')
+        const gone = await untilDone(work, () =>
+          work.call((signal) => provisioner.deprovision(refOf(subject), work.fence, signal)),
+        )
+        if (gone.kind !== 'done') {
+          return {
+            kind: 'postpone',
+            outcome: `${outcome.reason}; what it left is not removed yet, ${detailOf(gone)}`,
+            failed: true,
+          }
+        }
+        return { kind: 'finish', rule: rule(rules.markResourceFailed), outcome: outcome.reason }
+      },
+    },
+    certain('resource.pause', rules.markResourcePaused, (provisioner, subject, { fence }, signal) =>
+      provisioner.pause(refOf(subject), fence, signal),
+    ),
+    certain('resource.resume', rules.markResourceResumed, (provisioner, subject, { fence }, signal) =>
+      provisioner.resume(refOf(subject), fence, signal),
+    ),
+    certain(
+      'resource.rotate',
+      rules.markResourceRotated,
+      (provisioner, subject, { fence }, signal) =>
+        provisioner.rotate(specOf(subject, subject.nextPassword ?? subject.password), fence, signal),
+      (subject, connection: ResourceConnection) => ({ connection: sealedUrl(subject, connection) }),
+    ),
+    certain('resource.deprovision', rules.markResourceDeleted, (provisioner, subject, { fence }, signal) =>
+      provisioner.deprovision(refOf(subject), fence, signal),
+    ),
+  ]
+}

@@ -1,0 +1,127 @@
+// Every mutation of one object by its id: the same steps in the same order for every entity. Scope, input, id, what can be
+// refused before anything is asked, then the one statement; each of its answers has exactly one typed form.
+import { and, eq } from 'drizzle-orm'
+import type { z } from 'zod'
+import type { Action } from '../auth.ts'
+import type { Context } from '../context.ts'
+import { entityOfId, type IdEntity } from '../db/id.ts'
+import { operation } from '../db/operation.ts'
+import type { SubjectTable } from '../db/tables.ts'
+import { notFound, type Refusal } from '../refusals.ts'
+import {
+  answer,
+  type CallInput,
+  callOptions,
+  causeOf,
+  faulty,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+  versionConflict,
+} from './call.ts'
+import { check } from './input.ts'
+import {
+  type Call,
+  type Database,
+  type Operation,
+  type Replayed,
+  type Row,
+  type Rule,
+  startsFrom,
+  transition,
+} from './transition.ts'
+
+export type ById = CallInput & { readonly id: string }
+
+/** What is the same for all mutations of an entity. */
+export interface Kind<T extends SubjectTable, A extends string> {
+  readonly table: T
+  readonly entity: IdEntity
+  /** Its word in the schema, e.g. `deployment`. */
+  readonly word: string
+  /** The state is not one that the action may start from. */
+  wrongState(db: Database, action: A, row: Row<T>): Promise<Refusal>
+}
+
+/** What was accepted, or accepted earlier under the same key. */
+export interface Accepted<T extends SubjectTable> {
+  readonly row: Row<T>
+  readonly operation: Operation | null
+  readonly replayed: boolean
+  /** The row as it was under the lock; null in a replay. */
+  readonly before: Row<T> | null
+  /** What was stored beyond subject and operation, where the statement's own answer is not at hand. */
+  readonly result: Record<string, unknown> | null
+}
+
+export interface Particulars<T extends SubjectTable, V, P extends Payload> {
+  readonly values?: (value: V, context: Context) => Call['values']
+  /** What can be told to be wrong before anything is asked; a repeat of a call that won is never refused here. */
+  readonly refuseEarly?: (value: V, call: Call) => Promise<Refusal | null>
+  /** Explains a refusal when state and version were right. */
+  readonly guard?: (found: Row<T>, value: V) => Refusal
+  readonly payload: (accepted: Accepted<T>, value: V) => P
+}
+
+/** Runs the mutation `action` on the object `input.id`. */
+export function moveById<T extends SubjectTable, A extends string, S extends z.ZodType, P extends Payload>(
+  context: Context,
+  kind: Kind<T, A>,
+  action: A & Action,
+  rule: Rule<T>,
+  schema: S,
+  input: ById,
+  particulars: Particulars<T, z.output<S>, P>,
+): Promise<Result<P>> {
+  return answer(context, kind.entity, action, async (): Promise<Result<P>> => {
+    const checked = check(schema, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    if (entityOfId(input.id) !== kind.entity) return notFound(kind.word, input.id)
+    const call: Call = {
+      ...causeOf(context),
+      values: { id: input.id, teamId: context.actor.teamId, ...particulars.values?.(checked.value, context) },
+      ...callOptions(action, input, checked),
+    }
+    const early = await particulars.refuseEarly?.(checked.value, call)
+    if (early) return early
+    const found = await transition(context.db, rule, call)
+    switch (found.kind) {
+      case 'moved':
+        if (found.operation) context.nudge()
+        return particulars.payload({ ...found, replayed: false, result: found.data ?? null }, checked.value)
+      case 'replayed':
+        return particulars.payload(await replay(context, kind, found), checked.value)
+      case 'key-reused':
+        return keyReused(action, found)
+      case 'missing':
+        return notFound(kind.word, input.id)
+      case 'refused': {
+        const row = found.found as Row<T> & { id: string; state: string; version: number }
+        if (!startsFrom(rule).includes(row.state)) return kind.wrongState(context.db, action, row)
+        const expected = checked.expectedVersion
+        if (expected !== null && row.version !== expected) return versionConflict(kind.word, row, expected)
+        if (particulars.guard) return particulars.guard(row, checked.value)
+        throw new Error(`${action} of ${row.id} was refused for no reason that is known`)
+      }
+    }
+  })
+}
+
+/** The answer that an earlier call under the same key was given, with the objects as they are now. */
+export async function replay<T extends SubjectTable>(
+  context: Context,
+  { table, word }: Pick<Kind<T, never>, 'table' | 'word'>,
+  found: Replayed,
+): Promise<Accepted<T>> {
+  const mine = and(eq(table.id, found.subjectId), eq(table.teamId, context.actor.teamId))
+  const [row] = (await context.db
+    .select()
+    .from(table as never)
+    .where(mine)) as Row<T>[]
+  if (!row) throw new Error(`the replayed ${word} ${found.subjectId} is gone`)
+  const [work] = found.operationId
+    ? await context.db.select().from(operation).where(eq(operation.id, found.operationId))
+    : []
+  return { row, operation: work ?? null, replayed: true, before: null, result: found.result }
+}

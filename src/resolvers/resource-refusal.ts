@@ -1,0 +1,106 @@
+// Why a resource could not be moved, told from the row as it was under the lock, and what would be accepted instead.
+import { and, eq, inArray } from 'drizzle-orm'
+import { resource } from '../db/resource.ts'
+import { comesTo } from '../lifecycle/machine.ts'
+import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
+import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
+import { illegalState } from './call.ts'
+import type { Database } from './transition.ts'
+
+export type Resource = typeof resource.$inferSelect
+export type ResourceAction = keyof typeof resourceMachine.moves
+
+/** The live resource that holds a name, if one does. */
+export async function liveNamed(
+  db: Database,
+  teamId: string,
+  environment: string,
+  name: string,
+): Promise<Resource | null> {
+  const [row] = await db
+    .select()
+    .from(resource)
+    .where(
+      and(
+        eq(resource.teamId, teamId),
+        eq(resource.environment, environment),
+        eq(resource.name, name),
+        inArray(resource.state, [...liveResourceStates]),
+      ),
+    )
+  return row ?? null
+}
+
+const where = (row: Resource) => `${row.name} in ${row.environment}`
+
+/** What is accepted instead, for this very row: found out, not guessed. */
+async function wayOn(db: Database, row: Resource): Promise<Remedy[]> {
+  const look = lookAt('resource', { id: row.id }, 'See what it is doing and what may be done next.')
+  switch (row.state) {
+    case 'ACTIVE':
+      return [callInstead('pauseResource', { id: row.id }, 'Pause it.'), look]
+    case 'PAUSED':
+      return [callInstead('resumeResource', { id: row.id }, 'Let clients connect again.'), look]
+    case 'FAILED':
+      return [callInstead('deleteResource', { id: row.id }, 'Delete what failed, then make it again.'), look]
+    case 'SUSPENDED':
+    case 'PROVISIONING':
+    case 'PAUSING':
+    case 'RESUMING':
+      return [look]
+    case 'DELETING':
+    case 'DELETED': {
+      const heir = await liveNamed(db, row.teamId, row.environment, row.name)
+      if (heir)
+        return [lookAt('resource', { id: heir.id }, 'Another resource has taken the name since: look at that one.')]
+      const { type, name, environment } = row
+      return [
+        callInstead(
+          'createResource',
+          { type, name, environment },
+          'Make a new one of that name; what the deleted one held is gone.',
+        ),
+      ]
+    }
+  }
+}
+
+/** The state is not one that the action may start from. */
+export async function wrongState(db: Database, action: ResourceAction, row: Resource): Promise<Refusal> {
+  const name = resourceMachine.moves[action].refusal as RefusalName
+  const facts = { resource: row, action }
+  if (name === 'ResourceAlreadyDeleted') {
+    const deletedAt = row.deletedAt ?? row.stateChangedAt
+    return refuse(name, {
+      message: `${where(row)} was deleted at ${deletedAt.toISOString()}; it is ${row.state}. Nothing more is to be done.`,
+      facts: { ...facts, deletedAt },
+    })
+  }
+  const from = resourceMachine.moves[action].from as readonly string[]
+  const reason = row.stateReason ? ` (${row.stateReason})` : ''
+  const message =
+    `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${reason}. ` +
+    `It starts from ${from.join(', ')}.`
+  return illegalState(name, message, facts, await wayOn(db, row), comesTo(resourceMachine, row.state, from))
+}
+
+/** The state was right, but a rotation is still under way. */
+export const rotating =
+  (action: ResourceAction) =>
+  (row: Resource): Refusal =>
+    illegalState(
+      'IllegalState',
+      `${action} is not possible yet: the credentials of ${where(row)} are being rotated.`,
+      { resource: row, action },
+      [lookAt('resource', { id: row.id }, 'See when the rotation is done.')],
+      true,
+    )
+
+export const nameTaken = (holder: Resource): Refusal =>
+  refuse('NameTaken', {
+    message: `${where(holder)} is taken by ${holder.id}, which is ${holder.state}.`,
+    facts: { resource: holder },
+    remedies: [
+      lookAt('resource', { id: holder.id }, 'Look at the one that is there; delete it first if you want another.'),
+    ],
+  })

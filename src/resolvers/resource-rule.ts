@@ -1,0 +1,215 @@
+// The rules of a resource's moves. DELETING is the only way to a deprovision: the caller's delete and the expired time
+// limit are the same move under different reasons.
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { operation } from '../db/operation.ts'
+import { resource } from '../db/resource.ts'
+import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
+import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
+import { stateIs } from './operation-rule.ts'
+import { defineBirth, defineRule, type Part } from './transition.ts'
+import { intParam, textParam } from './transition-statement.ts'
+
+const part = { table: resource, machine: resourceMachine } as const
+const byId = and(eq(resource.id, textParam('id')), eq(resource.teamId, textParam('teamId'))) as SQL
+/** Null hours: no limit. */
+const hoursFromNow = sql`clock_timestamp() + ${intParam('ttlHours')} * interval '1 hour'`
+const batch = (orderBy: SQL): Part<typeof resource>['batch'] => ({ orderBy, limit: intParam('limit') })
+
+export const createResource = defineBirth({
+  ...part,
+  name: 'createResource',
+  action: 'createResource',
+  takes: 'resources',
+  values: {
+    id: textParam('id'),
+    teamId: textParam('teamId'),
+    environment: textParam('environment'),
+    name: textParam('name'),
+    type: textParam('type'),
+    incarnation: textParam('incarnation'),
+    password: textParam('password'),
+    expiresAt: hoursFromNow,
+  },
+})
+
+export const pauseResource = defineRule({
+  name: 'pauseResource',
+  subject: { ...part, action: 'pauseResource', where: byId, guard: (found) => notRotating(found) },
+  called: true,
+})
+
+export const resumeResource = defineRule({
+  name: 'resumeResource',
+  subject: { ...part, action: 'resumeResource', where: byId },
+  called: true,
+})
+
+const notRotating = (found: typeof resource) => sql`${found.nextPassword} is null`
+
+export const rotateResourceCredentials = defineRule({
+  name: 'rotateResourceCredentials',
+  subject: {
+    ...part,
+    action: 'rotateResourceCredentials',
+    where: byId,
+    guard: notRotating,
+    set: () => ({ nextPassword: textParam('password') }),
+  },
+  called: true,
+})
+
+export const setResourceTtl = defineRule({
+  name: 'setResourceTtl',
+  subject: { ...part, action: 'setResourceTtl', where: byId, set: () => ({ expiresAt: hoursFromNow }) },
+  called: true,
+})
+
+const deleted = () => ({ deletedAt: sql`clock_timestamp()` })
+
+export const deleteResource = defineRule({
+  name: 'deleteResource',
+  subject: { ...part, action: 'deleteResource', where: byId, set: deleted },
+  releases: 'resources',
+  called: true,
+})
+
+const overdue = (row: typeof resource) => sql`${row.expiresAt} <= now()`
+
+/** The same gate, for the time limit: the whole reason is repeated under the lock, so whoever extends it meanwhile wins. */
+export const expireResource = defineRule({
+  name: 'expireResource',
+  subject: {
+    ...part,
+    action: 'deleteResource',
+    where: and(inArray(resource.state, [...liveResourceStates]), overdue(resource)) as SQL,
+    batch: batch(sql`${resource.expiresAt}`),
+    guard: overdue,
+    set: () => ({ ...deleted(), stateReason: sql`'its time limit has passed'` }),
+  },
+  releases: 'resources',
+})
+
+/** What is looked up beside the row is of the snapshot: a row that has changed since is left to the next pass. */
+const unmoved = (found: typeof resource) =>
+  sql`${found.version} = (select r.version from ${resource} r where r.id = ${found.id})`
+
+const noLiveOperation = sql`not exists (select 1 from ${operation} o where o.subject_id = ${resource.id}
+  and ${stateIs(sql`o.state`, ...liveOperationStates)})`
+
+/** The net under every deprovision: one that has lost its operation gets it again. */
+export const deprovisionResource = defineRule({
+  name: 'deprovisionResource',
+  subject: {
+    ...part,
+    action: 'deprovisionResource',
+    where: sql`${inArray(resource.state, ['DELETING'])} and ${noLiveOperation}`,
+    batch: batch(sql`${resource.stateChangedAt}`),
+    guard: unmoved,
+  },
+})
+
+/** The measured size is repeated under the lock, and nothing may be under way. */
+const measured = (found: typeof resource) => sql`${unmoved(found)} and ${notRotating(found)}`
+
+export const suspendResource = defineRule({
+  name: 'suspendResource',
+  subject: {
+    ...part,
+    action: 'suspendResource',
+    where: and(byId, noLiveOperation) as SQL,
+    guard: (found) => sql`${found.sizeBytes} > ${textParam('limitBytes')}::bigint and ${measured(found)}`,
+    set: () => ({ stateReason: textParam('reason') }),
+  },
+})
+
+export const releaseResource = defineRule({
+  name: 'releaseResource',
+  subject: {
+    ...part,
+    action: 'releaseResource',
+    where: and(byId, noLiveOperation) as SQL,
+    guard: (found) => sql`${found.sizeBytes} < ${textParam('limitBytes')}::bigint and ${measured(found)}`,
+  },
+})
+
+const ofSubject = {
+  ...part,
+  where: byId,
+  guard: (found: typeof resource) => sql`${found.generation} = ${intParam('generation')}`,
+} as const
+const claimed = {
+  table: operation,
+  machine: operationMachine,
+  where: eq(operation.id, textParam('operationId')) as SQL,
+  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
+} as const
+const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
+const succeeds = { ...claimed, action: 'succeedOperation', set: ended } as const
+
+/** The runner's moves: the resource at the operation's generation and the operation under its claim, both or none. */
+export const markResourceActive = defineRule({
+  name: 'markResourceActive',
+  subject: { ...ofSubject, action: 'markResourceActive', set: () => ({ connection: textParam('connection') }) },
+  also: succeeds,
+})
+
+export const markResourceFailed = defineRule({
+  name: 'markResourceFailed',
+  subject: { ...ofSubject, action: 'markResourceFailed', set: () => ({ stateReason: textParam('outcome') }) },
+  also: { ...claimed, action: 'failOperation', set: ended },
+})
+
+export const markResourcePaused = defineRule({
+  name: 'markResourcePaused',
+  subject: { ...ofSubject, action: 'markResourcePaused' },
+  also: succeeds,
+})
+
+export const markResourceResumed = defineRule({
+  name: 'markResourceResumed',
+  subject: { ...ofSubject, action: 'markResourceResumed' },
+  also: succeeds,
+})
+
+export const markResourceRotated = defineRule({
+  name: 'markResourceRotated',
+  subject: {
+    ...ofSubject,
+    action: 'markResourceRotated',
+    set: (found) => ({
+      password: sql`coalesce(${found.nextPassword}, ${found.password})`,
+      nextPassword: sql`null`,
+      connection: textParam('connection'),
+    }),
+  },
+  also: succeeds,
+})
+
+export const markResourceDeleted = defineRule({
+  name: 'markResourceDeleted',
+  subject: {
+    ...ofSubject,
+    action: 'markResourceDeleted',
+    set: (found) => ({ stateReason: sql`${found.stateReason}`, connection: sql`null`, nextPassword: sql`null` }),
+  },
+  also: succeeds,
+})
+
+/** Taking back a provision that has not begun. */
+export const cancelProvision = defineRule({
+  name: 'cancelProvision',
+  subject: {
+    ...ofSubject,
+    action: 'markResourceFailed',
+    set: () => ({ stateReason: sql`'the operation was cancelled'` }),
+  },
+  also: {
+    table: operation,
+    machine: operationMachine,
+    action: 'cancelOperation',
+    where: eq(operation.id, textParam('operationId')) as SQL,
+    guard: (found) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')}`,
+    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
+  },
+  called: true,
+})
