@@ -5,7 +5,7 @@ import type { ApiTokenState } from '../lifecycle/api-token.ts'
 import { lookUp } from './look-up.ts'
 import { defineList, names } from './page.ts'
 import type { Database } from './transition.ts'
-import { listParam, textParam } from './transition-statement.ts'
+import { listParam } from './transition-statement.ts'
 
 const { secretHash: _secretHash, lookupId: _lookupId, ...shown } = getTableColumns(apiToken)
 export type ApiTokenView = Omit<typeof apiToken.$inferSelect, 'secretHash' | 'lookupId'>
@@ -19,7 +19,7 @@ export const apiTokens = defineList<ApiTokenView>({
   table: apiToken,
   columns: shown,
   key: 'created',
-  where: sql`(${textParam('states')} is null or ${apiToken.state} = any(${listParam('states')}))`,
+  filters: { states: sql`${apiToken.state} = any(${listParam('states')})` },
 })
 
 export const apiTokenFilter = (filter: ApiTokenFilter | null | undefined) => ({ states: names(filter?.states) })

@@ -1,6 +1,6 @@
 // Reading deployments: the team's list, many by id, and the environment of many, each in one statement. The environment
 // is left out of lists: it may be 64 KB a row, and few who list want it.
-import { getTableColumns, sql } from 'drizzle-orm'
+import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { deployment, type Env } from '../db/deployment.ts'
 import type { DeploymentState } from '../lifecycle/deployment.ts'
 import { lookUp } from './look-up.ts'
@@ -26,9 +26,11 @@ export const deployments = defineList<DeploymentView>({
   table: deployment,
   columns: shown,
   key: 'created',
-  where: sql`(${textParam('environment')} is null or ${deployment.environment} = ${textParam('environment')})
-    and (${textParam('name')} is null or ${deployment.name} = ${textParam('name')})
-    and (${textParam('states')} is null or ${deployment.state} = any(${listParam('states')}))`,
+  filters: {
+    environment: eq(deployment.environment, textParam('environment')),
+    name: eq(deployment.name, textParam('name')),
+    states: sql`${deployment.state} = any(${listParam('states')})`,
+  },
 })
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */

@@ -1,6 +1,6 @@
 // Reading the event log: the team's, and those of many subjects. Readers follow the position alone, which has no gap and
 // never goes back; an event without one is not shown yet.
-import { getTableColumns, sql } from 'drizzle-orm'
+import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { event } from '../db/event.ts'
 import { defineList, storable } from './page.ts'
 import { textParam } from './transition-statement.ts'
@@ -22,11 +22,13 @@ export const events = defineList<EventView>({
   columns: shown,
   key: 'position',
   owner: event.subjectId,
-  where: sql`(${textParam('subject')} is null or ${event.subjectId} = ${textParam('subject')})
-    and (${textParam('kind')} is null or ${event.kind} = ${textParam('kind')})
-    and (${textParam('actor')} is null or ${event.actorId} = ${textParam('actor')})
-    and (${textParam('from')} is null or ${event.occurredAt} >= ${textParam('from')}::timestamptz)
-    and (${textParam('to')} is null or ${event.occurredAt} < ${textParam('to')}::timestamptz)`,
+  filters: {
+    subject: eq(event.subjectId, textParam('subject')),
+    kind: eq(event.kind, textParam('kind')),
+    actor: eq(event.actorId, textParam('actor')),
+    from: sql`${event.occurredAt} >= ${textParam('from')}::timestamptz`,
+    to: sql`${event.occurredAt} < ${textParam('to')}::timestamptz`,
+  },
 })
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */

@@ -1,5 +1,5 @@
 // Reading operations: the team's list, those of many subjects, and many by id, each in one statement.
-import { getTableColumns, sql } from 'drizzle-orm'
+import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { operation } from '../db/operation.ts'
 import type { OperationState } from '../lifecycle/operation.ts'
 import { lookUp } from './look-up.ts'
@@ -24,9 +24,11 @@ export const operations = defineList<OperationView>({
   columns: shown,
   key: 'created',
   owner: operation.subjectId,
-  where: sql`(${textParam('subject')} is null or ${operation.subjectId} = ${textParam('subject')})
-    and (${textParam('kind')} is null or ${operation.kind} = ${textParam('kind')})
-    and (${textParam('states')} is null or ${operation.state} = any(${listParam('states')}))`,
+  filters: {
+    subject: eq(operation.subjectId, textParam('subject')),
+    kind: eq(operation.kind, textParam('kind')),
+    states: sql`${operation.state} = any(${listParam('states')})`,
+  },
 })
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */

@@ -66,8 +66,10 @@ export interface List<R> {
   /** What its rows show, by key. */
   readonly columns: Readonly<Record<string, PgColumn>>
   readonly key: 'created' | 'position'
-  /** The filter of the team's own list, with parameters that are null where nothing is filtered. */
+  /** A condition that always holds for the team's own list; its parameters are given at each read. */
   readonly where?: SQL
+  /** Conditions that hold where a parameter of that name is given: each set of them is a statement with a plan of its own. */
+  readonly filters?: Readonly<Record<string, SQL>>
   /** Whose rows they are when many owners' pages are read at once. */
   readonly owner?: PgColumn
   readonly $row?: R
@@ -121,21 +123,31 @@ function order(list: List<never>, columns: Record<string, PgColumn>, backward: b
   return keys.map((column) => down(column as PgColumn))
 }
 
-/** A page of the team's list. `filter` holds the parameters of the list's own `where`. */
+type Given = Readonly<Record<string, string | null>>
+
+/** The filters that are in use, as a condition and as a part of the statement's name. */
+function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | undefined } {
+  const used = Object.entries(list.filters ?? {}).filter(([name]) => filter[name] != null)
+  const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}`
+  return { name, where: and(list.where, ...used.map(([, condition]) => condition)) }
+}
+
+/** A page of the team's list. `filter` holds the parameters of the list's conditions; null is no filter. */
 export async function pageOf<R>(
   db: Database,
   teamId: string,
   list: List<R>,
   args: PageArgs,
-  filter: Readonly<Record<string, string | null>> = {},
+  filter: Given = {},
 ): Promise<Page<R>> {
   const { size, backward } = sizeOf(args)
-  const name = `read:${list.name}.page${backward ? '-back' : ''}`
+  const used = inUse(list, filter)
+  const name = `read:${list.name}.page${backward ? '-back' : ''}${used.name}`
   const statement = statementOf(db, name, () =>
     db
       .select(list.columns as Record<string, PgColumn>)
       .from(list.table as PgTable)
-      .where(and(eq(list.table.teamId, textParam('teamId')), list.where, between(list as List<never>)))
+      .where(and(eq(list.table.teamId, textParam('teamId')), used.where, between(list as List<never>)))
       .orderBy(...order(list as List<never>, getTableColumns(list.table), backward))
       .limit(sql.placeholder('limit'))
       .prepare(name),
@@ -199,18 +211,14 @@ function cut<R>(rows: R[], args: PageArgs, size: number, backward: boolean): Pag
 }
 
 /** How many rows the team's list has under that filter. Counts them: costs more the more there are. */
-export async function countOf<R>(
-  db: Database,
-  teamId: string,
-  list: List<R>,
-  filter: Readonly<Record<string, string | null>> = {},
-): Promise<number> {
-  const name = `read:${list.name}.count`
+export async function countOf<R>(db: Database, teamId: string, list: List<R>, filter: Given = {}): Promise<number> {
+  const used = inUse(list, filter)
+  const name = `read:${list.name}.count${used.name}`
   const statement = statementOf(db, name, () =>
     db
       .select({ count: sql<number>`count(*)::int` })
       .from(list.table as PgTable)
-      .where(and(eq(list.table.teamId, textParam('teamId')), list.where, counted(list)))
+      .where(and(eq(list.table.teamId, textParam('teamId')), used.where, counted(list)))
       .prepare(name),
   )
   const [row] = await statement.execute({ ...filter, teamId })

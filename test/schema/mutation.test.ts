@@ -1,5 +1,5 @@
 // Mutations through the door: what is advised is what happens, in every state; refusals carry their facts; remedies are
-// accepted as they stand; bad inputs are typed.
+// accepted as they stand.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { deploymentMachine } from '../../src/lifecycle/deployment.ts'
@@ -7,24 +7,13 @@ import { statesOf } from '../../src/lifecycle/machine.ts'
 import { callerActions } from '../../src/resolvers/allowed-action.ts'
 import { createTeam, createToken, putDeployment, putOperation } from '../fixture.ts'
 import { type Api, openApi } from './api.ts'
+import { capital, mutate } from './call.ts'
 
 let api: Api
 beforeAll(async () => {
   api = await openApi()
 })
 afterAll(() => api.close())
-
-const refusal =
-  '... on Refusal { code message retryable retryAfterMs remedies { mutation query arguments explanation } }'
-const capital = (name: string) => name.charAt(0).toUpperCase() + name.slice(1)
-/** Calls a mutation by name; its own selection beside what all refusals have. */
-const mutate = async (mutation: string, input: object, selection = '', token?: string) => {
-  const document = `mutation ($input: ${capital(mutation)}Input!) { ${mutation}(input: $input) { __typename ${refusal} ${selection} } }`
-  const { data, errors } = await api.call(document, { input }, token)
-  expect(errors).toBeUndefined()
-  return data[mutation]
-}
-/** What each mutation of a deployment needs beside the id. */
 const more: Record<string, object> = {
   mergeDeploymentEnv: { set: [{ key: 'A', value: '1' }] },
   setDeploymentTtl: { ttlHours: 1 },
@@ -46,6 +35,7 @@ describe.each(statesOf(deploymentMachine))('a deployment that is %s', (state) =>
     const id = await putDeployment(api.database.url, api.team.teamId, { state, expiresInMs: 3_600_000 })
     const advice = (await actionsOf(id)).find((each) => each.action === action)
     const answer = await mutate(
+      api,
       action,
       { id, ...more[action] },
       `... on ${capital(action)}Payload { deployment { id version } }`,
@@ -59,7 +49,7 @@ describe.each(statesOf(deploymentMachine))('a deployment that is %s', (state) =>
     // Each remedy with a mutation is accepted as it stands.
     for (const remedy of answer.remedies ?? []) {
       if (remedy.mutation)
-        expect((await mutate(remedy.mutation, remedy.arguments.input)).__typename).toMatch(/Payload$/)
+        expect((await mutate(api, remedy.mutation, remedy.arguments.input)).__typename).toMatch(/Payload$/)
       else if (remedy.query === 'deployment') {
         const { data } = await api.call('query ($id: ID!) { deployment(id: $id) { id } }', remedy.arguments)
         expect(data.deployment.id).toBe(remedy.arguments.id)
@@ -82,12 +72,12 @@ test('allowedActions says which scope is missing, and what is known from the row
     because: 'It is permanent: it has no time limit that could be moved.',
   })
   expect(
-    await mutate('setDeploymentTtl', { id, ttlHours: 1 }, '... on NotExtendable { deployment { id ttlPolicy } }'),
+    await mutate(api, 'setDeploymentTtl', { id, ttlHours: 1 }, '... on NotExtendable { deployment { id ttlPolicy } }'),
   ).toMatchObject({
     code: 'NOT_EXTENDABLE',
     deployment: { id, ttlPolicy: 'PERMANENT' },
   })
-  const forbidden = await mutate('stopDeployment', { id }, '... on Forbidden { missing }', token)
+  const forbidden = await mutate(api, 'stopDeployment', { id }, '... on Forbidden { missing }', token)
   expect(forbidden).toMatchObject({ __typename: 'Forbidden', code: 'FORBIDDEN', missing: 'deploy', retryable: false })
 })
 
@@ -106,6 +96,7 @@ describe('an operation', () => {
     const advice = (await actionsOf(id)).find((each) => each.action === action)
     expect(advice?.allowed, String(advice?.because)).toBe(expected)
     const answer = await mutate(
+      api,
       action,
       { id },
       `... on ${capital(action)}Payload { operation { id state retryOf { id } subject { ... on Deployment { state } } } }`,
@@ -122,6 +113,7 @@ describe('an operation', () => {
     const id = await putOperation(api.database.url, api.team.teamId, subject, { state: 'SUCCEEDED' })
     expect(
       await mutate(
+        api,
         'cancelOperation',
         { id },
         '... on IllegalState { action operation { id state } deployment { id } }',
@@ -138,26 +130,26 @@ describe('refusals carry what was found', () => {
   test('NameTaken, NotRedeployable, NothingToRedeploy', async () => {
     const id = await putDeployment(api.database.url, api.team.teamId, { name: 'held', state: 'STOPPED' })
     const deployment = '... on NameTaken { deployment { id state } } ... on NotRedeployable { deployment { id state } }'
-    expect(await mutate('deploy', { name: 'held', image: 'hello' }, deployment)).toMatchObject({
+    expect(await mutate(api, 'deploy', { name: 'held', image: 'hello' }, deployment)).toMatchObject({
       code: 'NAME_TAKEN',
       deployment: { id, state: 'STOPPED' },
     })
-    expect(await mutate('deploy', { name: 'held', image: 'hello', redeploy: true }, deployment)).toMatchObject({
+    expect(await mutate(api, 'deploy', { name: 'held', image: 'hello', redeploy: true }, deployment)).toMatchObject({
       code: 'NOT_REDEPLOYABLE',
       deployment: { id, state: 'STOPPED' },
     })
-    const nothing = await mutate('deploy', { name: 'never', image: 'hello', redeploy: true })
+    const nothing = await mutate(api, 'deploy', { name: 'never', image: 'hello', redeploy: true })
     expect(nothing.code).toBe('NOTHING_TO_REDEPLOY')
-    expect((await mutate(nothing.remedies[0].mutation, nothing.remedies[0].arguments.input)).__typename).toBe(
+    expect((await mutate(api, nothing.remedies[0].mutation, nothing.remedies[0].arguments.input)).__typename).toBe(
       'DeployPayload',
     )
   })
 
   test('QuotaExceeded', async () => {
     const { token } = await createTeam(api.database.url, { cap: 1 })
-    expect((await mutate('deploy', { name: 'a', image: 'hello' }, '', token)).__typename).toBe('DeployPayload')
+    expect((await mutate(api, 'deploy', { name: 'a', image: 'hello' }, '', token)).__typename).toBe('DeployPayload')
     expect(
-      await mutate('deploy', { name: 'b', image: 'hello' }, '... on QuotaExceeded { limit cap used }', token),
+      await mutate(api, 'deploy', { name: 'b', image: 'hello' }, '... on QuotaExceeded { limit cap used }', token),
     ).toMatchObject({
       code: 'QUOTA_EXCEEDED',
       limit: 'deployments',
@@ -170,24 +162,28 @@ describe('refusals carry what was found', () => {
     const id = await putDeployment(api.database.url, api.team.teamId, { version: 3 })
     expect(
       await mutate(
+        api,
         'stopDeployment',
         { id, expectedVersion: '2' },
         '... on VersionConflict { currentVersion deployment { id version } token { id } }',
       ),
     ).toMatchObject({ code: 'VERSION_CONFLICT', currentVersion: '3', deployment: { id, version: '3' }, token: null })
     const first = await mutate(
+      api,
       'stopDeployment',
       { id, idempotencyKey: 'k1' },
       '... on StopDeploymentPayload { replayed operation { id } }',
     )
     expect(first.replayed).toBe(false)
     const again = await mutate(
+      api,
       'stopDeployment',
       { id, idempotencyKey: 'k1' },
       '... on StopDeploymentPayload { replayed operation { id } }',
     )
     expect(again).toMatchObject({ replayed: true, operation: first.operation })
     const other = await mutate(
+      api,
       'stopDeployment',
       { id: newId('Deployment'), idempotencyKey: 'k1' },
       '... on IdempotencyKeyReused { firstUsedAt }',
@@ -200,13 +196,14 @@ describe('refusals carry what was found', () => {
     const id = await putDeployment(api.database.url, api.team.teamId)
     const payload = '... on MergeDeploymentEnvPayload { keysSet keysDeleted deployment { env { key revision value } } }'
     expect(
-      await mutate('mergeDeploymentEnv', { id, set: [{ key: 'A', value: '' }], unset: ['GONE'] }, payload),
+      await mutate(api, 'mergeDeploymentEnv', { id, set: [{ key: 'A', value: '' }], unset: ['GONE'] }, payload),
     ).toMatchObject({
       keysSet: 1,
       keysDeleted: 0,
       deployment: { env: [{ key: 'A', revision: 1, value: '' }] },
     })
     const conflict = await mutate(
+      api,
       'mergeDeploymentEnv',
       {
         id,
@@ -226,9 +223,10 @@ describe('refusals carry what was found', () => {
       ],
     })
     const value = 'x'.repeat(40_000)
-    await mutate('mergeDeploymentEnv', { id, set: [{ key: 'BIG', value }] })
+    await mutate(api, 'mergeDeploymentEnv', { id, set: [{ key: 'BIG', value }] })
     expect(
       await mutate(
+        api,
         'mergeDeploymentEnv',
         { id, set: [{ key: 'BIGGER', value }] },
         '... on EnvTooLarge { bytes maxBytes }',
@@ -242,19 +240,26 @@ describe('refusals carry what was found', () => {
   test('tokens: shown once, given no more than the maker has, taken back once', async () => {
     const payload = '... on CreateApiTokenPayload { plaintext replayed token { id scopes state } }'
     const input = { name: 'ci', scopes: ['read', 'deploy'], idempotencyKey: 't1' }
-    const made = await mutate('createApiToken', input, payload)
+    const made = await mutate(api, 'createApiToken', input, payload)
     expect(made.plaintext).toMatch(/^pawl_/)
-    expect(await mutate('createApiToken', input, payload)).toMatchObject({
+    expect(await mutate(api, 'createApiToken', input, payload)).toMatchObject({
       plaintext: null,
       replayed: true,
       token: made.token,
     })
     expect((await api.call('{ viewer { scopes } }', {}, made.plaintext)).data.viewer.scopes).toEqual(['deploy', 'read'])
     expect(
-      await mutate('createApiToken', { name: 'x', scopes: ['admin'] }, '... on Forbidden { missing }', made.plaintext),
+      await mutate(
+        api,
+        'createApiToken',
+        { name: 'x', scopes: ['admin'] },
+        '... on Forbidden { missing }',
+        made.plaintext,
+      ),
     ).toMatchObject({ missing: 'admin' })
     const revoke = () =>
       mutate(
+        api,
         'revokeApiToken',
         { id: made.token.id },
         '... on RevokeApiTokenPayload { token { state } } ... on TokenAlreadyRevoked { token { id state } }',
@@ -266,56 +271,3 @@ describe('refusals carry what was found', () => {
     })
   })
 })
-
-describe('bad inputs are typed', () => {
-  const faults = '... on ValidationFailed { faults { path message } }'
-  test.each([
-    ['deploy', { name: 'Bad Name', image: 'hello' }, ['input', 'name']],
-    ['deploy', { name: 'a\0b', image: 'hello' }, ['input', 'name']],
-    ['deploy', { name: 'ok', image: '' }, ['input', 'image']],
-    ['deploy', { name: 'ok', image: 'unknown' }, ['input', 'image']],
-    ['deploy', { name: 'ok', image: 'hello', environment: 'x'.repeat(33) }, ['input', 'environment']],
-    ['deploy', { name: 'ok', image: 'hello', ttlHours: 0 }, ['input', 'ttlHours']],
-    ['deploy', { name: 'ok', image: 'hello', env: [{ key: 'a', value: '' }] }, ['input', 'env', '0', 'key']],
-    ['deploy', { name: 'ok', image: 'hello', env: [{ key: 'A', value: '\uD800' }] }, ['input', 'env', '0', 'value']],
-    ['deploy', { name: 'ok', image: 'hello', idempotencyKey: 'a b' }, ['input', 'idempotencyKey']],
-    ['deploy', { name: 'ok', image: 'hello', expectedVersion: 'x' }, ['input', 'expectedVersion']],
-    ['createApiToken', { name: 'x', scopes: [] }, ['input', 'scopes']],
-    ['createApiToken', { name: 'x', scopes: ['nothing'] }, ['input', 'scopes', '0']],
-    ['createApiToken', { name: 'x', scopes: ['read'], expiresAt: '2020-01-01T00:00:00Z' }, ['input', 'expiresAt']],
-  ])('%s %j', async (mutation, input, path) => {
-    const answer = await mutate(mutation, input, faults)
-    expect(answer.code).toBe('VALIDATION_FAILED')
-    expect(answer.faults[0].path).toEqual(path)
-  })
-
-  test.each([['"x"'], ['"2030-01-01"'], ['"2030-13-01T00:00:00Z"'], ['1']])(
-    'a time of %s is malformed',
-    async (time) => {
-      const { status, errors } = await api.call(`{ events(filter: { from: ${time} }) { totalCount } }`)
-      expect(errors?.[0]?.extensions.code).toMatch(/^(BAD_USER_INPUT|GRAPHQL_VALIDATION_FAILED)$/)
-      expect([200, 400]).toContain(status)
-    },
-  )
-
-  test('an id of another kind, or none at all, is not found', async () => {
-    for (const id of ['x', '', newId('Team'), 'dep_x', 'dep_'.padEnd(300, '0'), '__proto__', 'a\0b']) {
-      expect((await mutate('stopDeployment', { id })).code).toBe('NOT_FOUND')
-      expect((await mutate('cancelOperation', { id })).code).toBe('NOT_FOUND')
-      expect((await mutate('revokeApiToken', { id })).code).toBe('NOT_FOUND')
-      const { data } = await api.call('query ($id: ID!) { node(id: $id) { id } deployment(id: $id) { id } }', { id })
-      expect(data.deployment).toBeNull()
-    }
-  })
-})
-
-test('a row that somebody holds is Busy, with when to ask again', async () => {
-  const { superuser } = await import('../fixture.ts')
-  const id = await putDeployment(api.database.url, api.team.teamId)
-  const sql = superuser(api.database.url)
-  await sql.begin(async (held) => {
-    await held`select id from deployment where id = ${id} for update`
-    expect(await mutate('stopDeployment', { id })).toMatchObject({ code: 'BUSY', retryable: true, retryAfterMs: 1_000 })
-  })
-  await sql.end()
-}, 15_000)
