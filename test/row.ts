@@ -7,6 +7,7 @@ import type { Context } from '../src/context.ts'
 import type { Env } from '../src/db/deployment.ts'
 import { newId } from '../src/db/id.ts'
 import { done } from '../src/drivers/outcome.ts'
+import type { ApiTokenState } from '../src/lifecycle/api-token.ts'
 import { type DeploymentState, liveDeploymentStates } from '../src/lifecycle/deployment.ts'
 import type { OperationState } from '../src/lifecycle/operation.ts'
 import { createLog } from '../src/log.ts'
@@ -31,15 +32,12 @@ export async function createTeam(
   { cap = 100, scopes: given = scopes as readonly Scope[] }: { cap?: number; scopes?: readonly Scope[] } = {},
 ): Promise<TestTeam> {
   const teamId = newId('Team')
-  const token = mintToken()
-  const id = newId('ApiToken')
   await withTriggersOff(where, async (sql) => {
     await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', 'test')`
     await sql`insert into plan_usage (team_id, kind, cap) values (${teamId}, 'deployments', ${cap})`
-    await sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values (${id}, 'ACTIVE', ${teamId}, 'test', ${token.lookupId}, ${token.secretHash}, ${[...given]}, now() + interval '1 day')`
   })
-  return { teamId, actor: { kind: 'token', id, teamId, scopes: new Set(given) }, token: token.plaintext }
+  const { id, plaintext } = await putToken(where, { teamId, scopes: given })
+  return { teamId, actor: { kind: 'token', id, teamId, scopes: new Set(given) }, token: plaintext }
 }
 
 export interface DeploymentFacts {
@@ -96,9 +94,29 @@ export async function putOperation(where: Where, facts: OperationFacts): Promise
     await sql`insert into operation (id, state, generation, team_id, kind, subject_type, subject_id, attempt, due_at,
         claim_token, actor, request_id)
       values (${id}, ${state}, ${generation}, ${teamId}, ${kind}, 'Deployment', ${subjectId}, ${attempt},
-        now() + ${dueInSeconds}::float8 * interval '1 second', ${claimToken}, '{"kind": "token", "id": "test"}', 'test')`
+        now() + ${dueInSeconds}::float8 * interval '1 second', ${claimToken}, '{"kind": "token", "id": "test"}', 'fixture')`
   })
   return id
+}
+
+export interface TokenFacts {
+  readonly teamId: string
+  readonly state?: ApiTokenState
+  readonly scopes?: readonly Scope[]
+  readonly expiresInSeconds?: number
+}
+
+/** A token in any state; returns its id and its plaintext. */
+export async function putToken(where: Where, facts: TokenFacts): Promise<{ id: string; plaintext: string }> {
+  const { teamId, state = 'ACTIVE', scopes: given = scopes, expiresInSeconds = 86_400 } = facts
+  const id = newId('ApiToken')
+  const { plaintext, lookupId, secretHash } = mintToken()
+  await withTriggersOff(where, async (sql) => {
+    await sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
+      values (${id}, ${state}, ${teamId}, 'test', ${lookupId}, ${secretHash}, ${[...given]},
+        now() + ${expiresInSeconds}::float8 * interval '1 second')`
+  })
+  return { id, plaintext }
 }
 
 /** Keys of the tests' own. */

@@ -1,0 +1,126 @@
+// Every state and every move, through the code: the mutation where a caller may ask, the rule where a runner or a loop does.
+// Held to the grids that were written by hand; a refusal changes nothing, a move leaves one event and its operation.
+
+import { eq } from 'drizzle-orm'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { team } from '../../src/db/team.ts'
+import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
+import type { OperationState } from '../../src/lifecycle/operation.ts'
+import { teamMachine } from '../../src/lifecycle/team.ts'
+import { isRefusal } from '../../src/refusals.ts'
+import * as tokens from '../../src/resolvers/api-token.ts'
+import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
+import { textParam } from '../../src/resolvers/transition-statement.ts'
+import { callOf, openWorld, type World } from '../races/world.ts'
+import { putToken, withTriggersOff } from '../row.ts'
+import { type Cell, cellsOf } from './expected.ts'
+import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
+import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
+import { operationGrid, operationStates } from './expected-operation.ts'
+import { teamGrid, teamStates } from './expected-team.ts'
+import { deploymentMoves, operationMoves } from './moves.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await openWorld({ cap: 100_000 })
+})
+afterAll(() => world.close())
+
+interface Stored {
+  readonly state: string
+  readonly generation: number
+  readonly version: number
+}
+const stored = async (table: string, id: string): Promise<Stored> => {
+  const [row] = await world.stranger.unsafe(`select state, generation, version from ${table} where id = '${id}'`)
+  return row as unknown as Stored
+}
+/** `refused`, the refusal's name, or null for a move. */
+type Answer = Promise<string | null>
+
+/** Plays one cell on a row of its own, and compares the answer, the row, its events and its operations. */
+async function check(cell: Cell, table: string, id: string, ask: () => Answer): Promise<void> {
+  const before = await stored(table, id)
+  const refusal = await ask()
+  const after = await stored(table, id)
+  const events = await world.stranger`
+    select from_state as from, to_state as to, generation, version from event where subject_id = ${id} order by id`
+  const queued = await world.stranger<{ kind: string }[]>`
+    select kind from operation where subject_id = ${id} and request_id <> 'fixture'`
+  const moved = cell.to !== null
+  expect({ refusal, ...after, events: [...events], queued: queued.map(({ kind }) => kind) }).toEqual({
+    refusal: moved ? null : cell.refusal,
+    state: cell.to ?? cell.from,
+    generation: before.generation + (cell.newGeneration ? 1 : 0),
+    version: before.version + (moved ? 1 : 0),
+    events: moved ? [{ from: cell.from, to: cell.to, generation: after.generation, version: after.version }] : [],
+    queued: cell.effect ? [`deployment.${cell.effect}`] : [],
+  })
+}
+
+const titled = (cell: Cell) => [cell.action, cell.from, cell.to ?? cell.refusal, cell] as const
+
+describe('Deployment', () => {
+  test.each(cellsOf(deploymentGrid, deploymentStates).map(titled))('%s from %s: %s', async (_, from, __, cell) => {
+    const overdue = cell.action === 'expireDeployment'
+    const id = await world.deployment({ state: from as DeploymentState, expiresInSeconds: overdue ? -1 : 3600 })
+    const move = deploymentMoves[cell.action]
+    if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
+    await check(cell, 'deployment', id, () => move(world, id))
+    // What a pass of a loop finds must not be found again by the next cell.
+    await world.stranger`update deployment set expires_at = expires_at + interval '1 day' where id = ${id}`
+  })
+})
+
+describe('Operation', () => {
+  test.each(cellsOf(operationGrid, operationStates).map(titled))('%s from %s: %s', async (_, from, __, cell) => {
+    const move = operationMoves[cell.action]
+    if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
+    const subjectId = await world.deployment({ state: move.subject, generation: move.outdated ? 2 : 1 })
+    const facts = { subjectId, state: from as OperationState, claimToken: 'mine', attempt: 1, dueInSeconds: -1 }
+    const id = await world.operation({ ...facts, ...(move.ownKind ? { kind: `test.${cell.action}.${from}` } : {}) })
+    const ask = () => move.ask(world, { id, subjectId, kind: `test.${cell.action}.${from}` })
+    if (cell.action !== 'retryOperation') return check(cell, 'operation', id, ask)
+    // The operation stays as it is; it is its deployment that moves.
+    const refusal = await ask()
+    expect([refusal, await stored('operation', id)]).toEqual([
+      cell.to ? null : cell.refusal,
+      { state: from, generation: 1, version: 1 },
+    ])
+    expect((await stored('deployment', subjectId)).generation).toBe(cell.to ? 2 : 1)
+  })
+})
+
+describe('Team', () => {
+  test.each(cellsOf(teamGrid, teamStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const id = `team_${action}_${from}`
+    await withTriggersOff(world.stranger, async (sql) => {
+      await sql`insert into team (id, state, name) values (${id}, ${from}, 'test')`
+    })
+    const subject = { table: team, machine: teamMachine, action, where: eq(team.id, textParam('id')) }
+    const rule = defineRule({ name: `matrix.${action}`, subject })
+    await check(cell, 'team', id, async () => {
+      const { kind } = await transition(world.pool.db, rule, callOf(world, { id }))
+      return kind === 'moved' ? null : kind
+    })
+  })
+})
+
+describe('ApiToken', () => {
+  test.each(cellsOf(apiTokenGrid, apiTokenStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const overdue = action === 'expireApiToken'
+    const { id } = await putToken(world.stranger, {
+      teamId: world.team.teamId,
+      state: from as never,
+      expiresInSeconds: overdue ? -1 : 3600,
+    })
+    await check(cell, 'api_token', id, async () => {
+      if (overdue) {
+        const moved = await transitionEach(world.pool.db, tokens.expireApiToken, callOf(world, {}), 100)
+        return moved.some(({ row }) => row.id === id) ? null : 'refused'
+      }
+      const result = await tokens.revokeApiToken(world.context, { id })
+      return isRefusal(result) ? result.refusal : null
+    })
+  })
+})
