@@ -17,7 +17,7 @@ export interface Context {
   /** Null when resources of the type can be made here; else one sentence that says what is to be set. */
   readonly resourceTypes: (type: 'POSTGRES' | 'REDIS') => string | null
   readonly sealing: Sealing
-  /** Says that an operation was accepted, so that a dispatcher looks at once; only a hint. */
+  /** Says that something was accepted, so that the dispatcher and the sequencer look at once; only a hint. */
   readonly nudge: () => void
   readonly metrics: Pick<Metrics, 'transition'>
   readonly log: Log

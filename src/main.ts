@@ -73,6 +73,8 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const nudges = openNudge({ url, channel: 'pawl_operations' })
   down.add('clients', 'nudges between processes', () => nudges.close())
 
+  const sequencer = startLoop(sequenceLoop(work.db), { metrics, log })
+  down.add('work', 'the sequencer', () => sequencer.stop())
   const worker = config.role === 'api' ? null : startWorker(work, driver, sealing, metrics, log, down)
   if (worker) await nudges.listen(() => worker.nudge())
   const server = createHttpServer({
@@ -82,6 +84,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
       sealing,
       resourceTypes: (type) => `${type} resources cannot be made by this version yet.`,
       nudge: () => {
+        sequencer.nudge()
         worker?.nudge()
         nudges.send()
       },
@@ -108,8 +111,8 @@ function startWorker(
   const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
   const dispatcher = startDispatcher(deploymentEffects(db, driver, sealing), { db, metrics, log, workerId })
   const accepted = () => dispatcher.nudge()
-  const loops: Loop[] = [expireLoop(db, accepted), teardownLoop(db, accepted), sequenceLoop(db), trimLoop(db)].map(
-    (loop) => startLoop(loop, { metrics, log }),
+  const loops: Loop[] = [expireLoop(db, accepted), teardownLoop(db, accepted), trimLoop(db)].map((loop) =>
+    startLoop(loop, { metrics, log }),
   )
   down.add('work', 'operations', () => dispatcher.drain(drainMs))
   down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))

@@ -44,6 +44,7 @@ export async function answer<P extends Payload>(
   const result = missing ? forbidden(missing) : await decide().catch(unavailable)
   const outcome = !isRefusal(result) ? 'moved' : result.refusal === 'NotFound' ? 'missing' : labelOf(result.refusal)
   if (!isRefusal(result) && result.replayed) return result
+  if (!isRefusal(result)) context.nudge()
   context.metrics.transition(entity, action, outcome)
   return result
 }

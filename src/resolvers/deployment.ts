@@ -137,7 +137,6 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
     if ('refusal' in found) return found
     switch (found.kind) {
       case 'moved':
-        context.nudge()
         return { deployment: found.row, operation: found.operation, replayed: false }
       case 'replayed':
         return payload(await replay(context, kind, found))

@@ -88,7 +88,6 @@ export function moveById<T extends SubjectTable, A extends string, S extends z.Z
     const found = await transition(context.db, rule, call)
     switch (found.kind) {
       case 'moved':
-        if (found.operation) context.nudge()
         return particulars.payload({ ...found, replayed: false, result: found.data ?? null }, checked.value)
       case 'replayed':
         return particulars.payload(await replay(context, kind, found), checked.value)

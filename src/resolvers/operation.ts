@@ -76,7 +76,6 @@ function onOperation(
     const found = await transition(context.db, rule, call)
     switch (found.kind) {
       case 'moved':
-        if (found.operation) context.nudge()
         return { operation: found.operation ?? (found.also as Operation), replayed: false }
       case 'replayed':
         return replay(context, found.operationId ?? work.id)

@@ -108,7 +108,6 @@ export const createResource = (context: Context, input: NewResource): Promise<Re
     if ('refusal' in found) return found
     switch (found.kind) {
       case 'moved':
-        context.nudge()
         return { resource: found.row, operation: found.operation, replayed: false }
       case 'replayed':
         return payload(await replay(context, kind, found))
