@@ -235,12 +235,15 @@ export class Claim {
         )
         return
       }
-      case 'postpone':
+      case 'postpone': {
+        // What was left is for somebody else to go on with, at once.
+        const waitMs = this.#leave.signal.aborted ? 0 : (ending.afterMs ?? back)
         await this.#moves(
           postponeOperation as unknown as Rule,
-          ownCall({ afterMs: ending.afterMs ?? back, outcome: said, failed: ending.failed ? 1 : 0 }),
+          ownCall({ afterMs: ending.failed ? back : waitMs, outcome: said, failed: ending.failed ? 1 : 0 }),
         )
         return
+      }
       case 'unknown':
         await this.#moves(
           markOperationUnknown as unknown as Rule,

@@ -100,12 +100,8 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
   )
 
   // One renewal does not wait for the one before: a connection that hangs must not cost every lease of this process.
-  const renewals = new Set<Promise<void>>()
   const heartbeat = setInterval(() => {
-    const renewal = renew()
-      .catch((error: unknown) => log.warn('leases could not be renewed', { count: claims.size, error }))
-      .finally(() => renewals.delete(renewal))
-    renewals.add(renewal)
+    renew().catch((error: unknown) => log.warn('leases could not be renewed', { count: claims.size, error }))
   }, timing.renewEveryMs)
 
   async function renew(): Promise<void> {
@@ -140,7 +136,6 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       if (!(await emptied(claims, releaseMs))) for (const claim of claims) claim.lose(reason)
       await Promise.all([...claims].map((claim) => claim.done))
       clearInterval(heartbeat)
-      await Promise.all(renewals)
     },
   }
 }

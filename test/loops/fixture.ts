@@ -30,6 +30,7 @@ export interface ReplicaOptions {
   readonly timing?: Partial<Timing>
   readonly wrap?: PoolOptions['wrap']
   readonly slots?: number
+  readonly lockTimeoutMs?: number
   /** Instead of the usual effects, or made of them. */
   readonly effects?: (db: Database, driver: FakeDriver, usual: Effect[]) => Effect[]
 }
@@ -122,9 +123,9 @@ export async function openStage(options: FakeDriverOptions = {}) {
     operations,
     deployment,
     replica(more: ReplicaOptions = {}): Replica {
-      const { slots = 4, wrap } = more
+      const { slots = 4, lockTimeoutMs = 3_000, wrap } = more
       const own = driver.another()
-      const pool = open({ slots, ...(wrap ? { wrap } : {}) })
+      const pool = open({ slots, lockTimeoutMs, ...(wrap ? { wrap } : {}) })
       const lines: string[] = []
       const usual = deploymentEffects(pool.db, own, testSealing)
       const workerId = `worker-${replicas.length + 1}`
