@@ -44,7 +44,7 @@ export async function openApi(): Promise<Api> {
   const team = await createTeam(database.url)
   const statements: Statement[] = []
   const logged: string[] = []
-  const metrics = createMetrics({ graphqlOperations })
+  const metrics = createMetrics({ graphqlOperations, strict: true })
   const wrap = (channel: Channel): Channel => ({
     async run(statement) {
       statements.push(statement)
