@@ -2,6 +2,9 @@
 // the background, each in a process group of its own. `close` ends all of it, and says what would not end.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const pollMs = 50
 
 export interface Ended {
   readonly output: string
@@ -65,11 +68,11 @@ export class Terminal {
     if (pid === undefined || this.#exited) return
     signal(pid, 'SIGTERM')
     this.#shell.stdin?.end('wait\nwait\n')
-    try {
-      await this.#until(() => (this.#exited ? true : null), timeoutMs, 'the end of what was started')
-    } finally {
-      signal(pid, 'SIGKILL')
-    }
+    await this.#until(() => (this.#exited ? true : null), timeoutMs, 'the end of the terminal')
+    // npm ends before what it has started: the group is what counts, and nobody tells of its end.
+    const deadline = performance.now() + timeoutMs
+    while (signal(pid, 0) && performance.now() < deadline) await sleep(pollMs)
+    if (signal(pid, 'SIGKILL')) throw new Error(`after ${timeoutMs} ms something that was started still ran`)
   }
 
   async #until<T>(look: () => T | null, timeoutMs: number, what: string): Promise<T> {
@@ -88,11 +91,12 @@ export class Terminal {
   }
 }
 
-/** To the whole group of a process; nothing when it is gone. */
-function signal(pid: number, name: NodeJS.Signals): void {
+/** To the whole group of a process; false when it is gone. */
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     process.kill(-pid, name)
+    return true
   } catch {
-    // It is gone already.
+    return false
   }
 }

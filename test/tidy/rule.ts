@@ -117,7 +117,8 @@ export const rules: readonly Rule[] = [
   {
     name: 'no transaction is open from the client',
     says: 'a decision is one statement; see docs/architecture.md',
-    files: (path) => inSrc(path) && path !== 'src/db/migrate.ts',
+    // Drivers act in their provider's own transactions, with no row of ours locked.
+    files: (path) => inSrc(path) && path !== 'src/db/migrate.ts' && !path.startsWith('src/drivers/'),
     find: (source) => [
       ...inLines(source.code, /(\b\w+)\??\.(begin|transaction|savepoint)\s*[(<`]/g, (match) => match[0]).filter(
         ({ what }) => !what.startsWith('down.begin('),
@@ -237,6 +238,7 @@ export const rules: readonly Rule[] = [
     ],
     known: {
       'test/drivers/runtime.conformance.ts': { count: 1, because: 'asks a driver again after the time that it named' },
+      'test/readme/terminal.ts': { count: 1, because: 'nobody signals the end of a process group' },
       'test/wire-proxy.ts': { count: 1, because: 'the delay is the fault that the proxy injects' },
     },
   },
