@@ -140,9 +140,9 @@ export async function openStage(options: FakeDriverOptions = {}) {
       replicas.push(replica)
       return replica
     },
-    async deploy(input: { name?: string; image?: string; ttlHours?: number } = {}): Promise<string> {
+    async deploy(input: { name?: string; image?: string; ttlHours?: number } = {}, asked = context): Promise<string> {
       const name = input.name ?? `d${randomBytes(5).toString('hex')}`
-      const answer = await deploy(context, { image: 'hello', ...input, name })
+      const answer = await deploy(asked, { image: 'hello', ...input, name })
       expect(answer).not.toHaveProperty('refusal')
       return (answer as DeploymentPayload).deployment.id
     },
