@@ -7,7 +7,16 @@ import type { Outcome } from './drivers/outcome.ts'
 import { machineOf, machines } from './lifecycle/machines.ts'
 import { labelOf, refusalNames } from './refusals.ts'
 
-export const LOOPS = ['dispatch', 'expire', 'teardown', 'reconcile-instances', 'sweep', 'trim', 'sequence'] as const
+export const LOOPS = [
+  'dispatch',
+  'expire',
+  'teardown',
+  'reconcile-instances',
+  'sweep',
+  'trim',
+  'sequence',
+  'measure',
+] as const
 export type Loop = (typeof LOOPS)[number]
 
 /** How a pass ended: whole, cut off by its deadline with work left, or by an error. */

@@ -27,6 +27,8 @@ export const resource = pgTable(
     expiresAt: moment('expires_at'),
     /** When DELETING was entered. */
     deletedAt: moment('deleted_at'),
+    /** More than this and it is suspended. */
+    limitBytes: counter('limit_bytes').notNull(),
     /** Bytes that it held when last measured; null where its provider cannot tell. */
     sizeBytes: counter('size_bytes'),
     measuredAt: moment('measured_at'),

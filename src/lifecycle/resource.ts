@@ -150,6 +150,22 @@ export const resourceMachine = declareMachine({
       guard: 'it holds clearly less than the limit again, and no operation of it is live',
       description: 'It holds clearly less than the plan allows again.',
     },
+    markResourceSuspended: {
+      from: ['SUSPENDED'],
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: claim,
+      description: 'Sessions begin read only.',
+    },
+    markResourceReleased: {
+      from: ['ACTIVE'],
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: claim,
+      description: 'Sessions may write again.',
+    },
     deleteResource: {
       from: live,
       to: 'DELETING',

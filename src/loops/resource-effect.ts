@@ -91,15 +91,26 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
     certain('resource.pause', rules.markResourcePaused, (provisioner, subject, { fence }, signal) =>
       provisioner.pause(refOf(subject), fence, signal),
     ),
-    certain('resource.resume', rules.markResourceResumed, (provisioner, subject, { fence }, signal) =>
-      provisioner.resume(refOf(subject), fence, signal),
-    ),
+    // A release that these supersede would leave the resource read only: ACTIVE means that it can be written to.
+    certain('resource.resume', rules.markResourceResumed, async (provisioner, subject, { fence }, signal) => {
+      const outcome = await provisioner.resume(refOf(subject), fence, signal)
+      return outcome.kind === 'done' ? provisioner.setWritable(refOf(subject), true, fence, signal) : outcome
+    }),
     certain(
       'resource.rotate',
       rules.markResourceRotated,
-      (provisioner, subject, { fence }, signal) =>
-        provisioner.rotate(specOf(subject, subject.nextPassword ?? subject.password), fence, signal),
+      async (provisioner, subject, { fence }, signal) => {
+        const writable = await provisioner.setWritable(refOf(subject), true, fence, signal)
+        const spec = specOf(subject, subject.nextPassword ?? subject.password)
+        return writable.kind === 'done' ? provisioner.rotate(spec, fence, signal) : writable
+      },
       (subject, connection: ResourceConnection) => ({ connection: sealedUrl(subject, connection) }),
+    ),
+    certain('resource.suspend', rules.markResourceSuspended, (provisioner, subject, { fence }, signal) =>
+      provisioner.setWritable(refOf(subject), false, fence, signal),
+    ),
+    certain('resource.release', rules.markResourceReleased, (provisioner, subject, { fence }, signal) =>
+      provisioner.setWritable(refOf(subject), true, fence, signal),
     ),
     certain('resource.deprovision', rules.markResourceDeleted, (provisioner, subject, { fence }, signal) =>
       provisioner.deprovision(refOf(subject), fence, signal),

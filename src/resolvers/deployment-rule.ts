@@ -244,7 +244,8 @@ export const cancelRollOut = defineRule({
     machine: operationMachine,
     action: 'cancelOperation',
     where: eq(operation.id, textParam('operationId')),
-    guard: (found) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')}`,
+    guard: (found) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')}
+      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
     set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
   },
   called: true,

@@ -111,6 +111,11 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
     const checked = check(deployInput, input)
     if (faulty(checked)) return refuseFaults(checked)
     const { name, environment, image, ttlHours, env, redeploy } = checked.value
+    if (!redeploy && checked.expectedVersion !== null) {
+      return validationFailed([
+        { path: ['input', 'expectedVersion'], message: 'goes with redeploy: true only: what is new has no version' },
+      ])
+    }
     const id = newId('Deployment')
     const patch: EnvPatch = { set: env, unset: [], expect: [] }
     const call = {

@@ -60,16 +60,19 @@ function onOperation(
     const call: Call = {
       ...causeOf(context),
       operationId: work.id,
-      values: { id: work.subjectId, teamId: work.teamId, generation: work.generation, outcome: 'cancelled' },
+      values: {
+        id: work.subjectId,
+        teamId: work.teamId,
+        generation: work.generation,
+        operationVersion: checked.expectedVersion,
+      },
       ...(idempotency ? { idempotency } : {}),
       ...(action === 'retryOperation' ? { retryOf: work.id } : {}),
     }
+    // A FAILED operation is never left again, so what is read here of a retry is still so when it is decided.
     const stale = checked.expectedVersion !== null && checked.expectedVersion !== work.version
-    const possible = action === 'retryOperation' ? work.state === 'FAILED' : work.state === 'PENDING'
-    if (!possible || stale) {
-      const before = await repeat(context, call, action)
-      if (before) return before
-      return possible ? versionConflict('operation', work, checked.expectedVersion) : notNow(action, work)
+    if (work.state !== startingState[action] || stale) {
+      return (await repeat(context, call, action)) ?? refusedNow(action, work, checked.expectedVersion)
     }
     const rule = (action === 'retryOperation' ? retries : cancels)[work.kind]
     if (!rule) return (await repeat(context, call, action)) ?? notNow(action, work)
@@ -84,9 +87,18 @@ function onOperation(
       case 'missing':
         return notFound('operation', input.id)
       case 'refused':
-        return notNow(action, (await find(context, work.id)) ?? work)
+        return refusedNow(action, (await find(context, work.id)) ?? work, checked.expectedVersion)
     }
   })
+}
+
+const startingState = { retryOperation: 'FAILED', cancelOperation: 'PENDING' } as const
+
+function refusedNow(action: keyof typeof startingState, work: Operation, expected: number | null): Refusal {
+  const stale = expected !== null && expected !== work.version
+  return work.state === startingState[action] && stale
+    ? versionConflict('operation', work, expected)
+    : notNow(action, work)
 }
 
 async function find(context: Context, id: string): Promise<Operation | null> {

@@ -66,8 +66,6 @@ export interface List<R> {
   /** What its rows show, by key. */
   readonly columns: Readonly<Record<string, PgColumn>>
   readonly key: 'created' | 'position'
-  /** A condition that always holds for the team's own list; its parameters are given at each read. */
-  readonly where?: SQL
   /** Conditions that hold where a parameter of that name is given: each set of them is a statement with a plan of its own. */
   readonly filters?: Readonly<Record<string, SQL>>
   /** Whose rows they are when many owners' pages are read at once. */
@@ -129,7 +127,7 @@ type Given = Readonly<Record<string, string | null>>
 function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | undefined } {
   const used = Object.entries(list.filters ?? {}).filter(([name]) => filter[name] != null)
   const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}`
-  return { name, where: and(list.where, ...used.map(([, condition]) => condition)) }
+  return { name, where: and(...used.map(([, condition]) => condition)) }
 }
 
 /** A page of the team's list. `filter` holds the parameters of the list's conditions; null is no filter. */

@@ -1,6 +1,6 @@
 // Reading resources: the team's list, many by id, and the sealed URL of many, each in one statement. What is sealed is left
 // out of everything but its own read.
-import { getTableColumns, sql } from 'drizzle-orm'
+import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { resource } from '../db/resource.ts'
 import type { ResourceState } from '../lifecycle/resource.ts'
 import { lookUp } from './look-up.ts'
@@ -34,10 +34,12 @@ export const resources = defineList<ResourceView>({
   table: resource,
   columns: shown,
   key: 'created',
-  where: sql`(${textParam('environment')} is null or ${resource.environment} = ${textParam('environment')})
-    and (${textParam('name')} is null or ${resource.name} = ${textParam('name')})
-    and (${textParam('type')} is null or ${resource.type} = ${textParam('type')})
-    and (${textParam('states')} is null or ${resource.state} = any(${listParam('states')}))`,
+  filters: {
+    environment: eq(resource.environment, textParam('environment')),
+    name: eq(resource.name, textParam('name')),
+    type: sql`${resource.type} = ${textParam('type')}`,
+    states: sql`${resource.state} = any(${listParam('states')})`,
+  },
 })
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */

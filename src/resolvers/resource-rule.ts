@@ -29,6 +29,7 @@ export const createResource = defineBirth({
     incarnation: textParam('incarnation'),
     password: textParam('password'),
     expiresAt: hoursFromNow,
+    limitBytes: sql`${textParam('limitBytes')}::bigint`,
   },
 })
 
@@ -108,6 +109,9 @@ export const deprovisionResource = defineRule({
   },
 })
 
+/** Suspended above the limit, released clearly below it: no flapping at the edge. */
+export const releaseBelow = 0.8
+
 /** The measured size is repeated under the lock, and nothing may be under way. */
 const measured = (found: typeof resource) => sql`${unmoved(found)} and ${notRotating(found)}`
 
@@ -117,8 +121,10 @@ export const suspendResource = defineRule({
     ...part,
     action: 'suspendResource',
     where: and(byId, noLiveOperation) as SQL,
-    guard: (found) => sql`${found.sizeBytes} > ${textParam('limitBytes')}::bigint and ${measured(found)}`,
-    set: () => ({ stateReason: textParam('reason') }),
+    guard: (found) => sql`${found.sizeBytes} > ${found.limitBytes} and ${measured(found)}`,
+    set: (found) => ({
+      stateReason: sql`format('it holds %s, more than the limit of %s', pg_size_pretty(${found.sizeBytes}), pg_size_pretty(${found.limitBytes}))`,
+    }),
   },
 })
 
@@ -128,7 +134,8 @@ export const releaseResource = defineRule({
     ...part,
     action: 'releaseResource',
     where: and(byId, noLiveOperation) as SQL,
-    guard: (found) => sql`${found.sizeBytes} < ${textParam('limitBytes')}::bigint and ${measured(found)}`,
+    guard: (found) =>
+      sql`${found.sizeBytes} < ${found.limitBytes} * ${sql.raw(String(releaseBelow))} and ${measured(found)}`,
   },
 })
 
@@ -195,6 +202,12 @@ export const markResourceDeleted = defineRule({
   also: succeeds,
 })
 
+const carriedOut = (name: string) => defineRule({ name, subject: { ...ofSubject, action: name }, also: succeeds })
+
+/** What the quota loop asked for is carried out: the state was left at once, sessions follow. */
+export const markResourceSuspended = carriedOut('markResourceSuspended')
+export const markResourceReleased = carriedOut('markResourceReleased')
+
 /** Taking back a provision that has not begun. */
 export const cancelProvision = defineRule({
   name: 'cancelProvision',
@@ -208,7 +221,8 @@ export const cancelProvision = defineRule({
     machine: operationMachine,
     action: 'cancelOperation',
     where: eq(operation.id, textParam('operationId')) as SQL,
-    guard: (found) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')}`,
+    guard: (found) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')}
+      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
     set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
   },
   called: true,

@@ -71,6 +71,9 @@ export const setResourceTtl = (context: Context, input: ById & { ttlHours?: numb
     payload,
   })
 
+/** What a resource of the standard plan may hold: 1 GiB. */
+const standardLimitBytes = 2 ** 30
+
 /** 192 bits, letters and digits only: safe in URLs and in every provider's syntax. */
 const newPassword = (context: Context, resourceId: string) =>
   context.sealing.seal(randomBytes(24).toString('hex'), [context.actor.teamId, resourceId, 'password'])
@@ -95,7 +98,7 @@ export const createResource = (context: Context, input: NewResource): Promise<Re
     const call = {
       ...causeOf(context),
       id,
-      values: { id, teamId, type, name, environment, ttlHours, incarnation, password },
+      values: { id, teamId, type, name, environment, ttlHours, incarnation, password, limitBytes: standardLimitBytes },
       ...callOptions('createResource', input, checked),
     }
     const unavailable = context.resourceTypes(type)

@@ -55,7 +55,11 @@ DeploymentRef.implement({
     name: t.exposeString('name', { description: 'Its name in the environment.' }),
     environment: t.exposeString('environment', { description: 'Its environment, e.g. `development`.' }),
     image: t.exposeString('image', { description: 'What is to run.' }),
-    url: t.exposeString('url', { nullable: true, description: 'Where it answers; null while it does not run.' }),
+    url: t.exposeString('url', {
+      nullable: true,
+      description:
+        'Where it answers, once it has been HEALTHY; during a redeploy where it did last. Null while it is stopped or failed.',
+    }),
     generation: t.exposeInt('generation', {
       description: 'Goes up with each wish for new work; the work of older ones has no effect.',
     }),

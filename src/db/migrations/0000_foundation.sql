@@ -123,6 +123,7 @@ CREATE TABLE "resource" (
 	"connection" text,
 	"expires_at" timestamp (6) with time zone,
 	"deleted_at" timestamp (6) with time zone,
+	"limit_bytes" bigint NOT NULL,
 	"size_bytes" bigint,
 	"measured_at" timestamp (6) with time zone,
 	CONSTRAINT "resource_state" CHECK (state in ('PROVISIONING', 'ACTIVE', 'PAUSING', 'PAUSED', 'RESUMING', 'SUSPENDED', 'FAILED', 'DELETING', 'DELETED'))

@@ -51,6 +51,12 @@ export interface Provisioner {
   resume(ref: ResourceRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** The given password works from now on, the earlier one does not. Asked again with the same password is done. */
   rotate(spec: ResourceSpec, fence: Fence, signal: AbortSignal): Promise<Outcome<ResourceConnection>>
+  /**
+   * Whether sessions may write from now on; those that are open are ended when that changes. A client that means to shrink
+   * what it holds can still ask for a writing session by name (PostgreSQL: `SET default_transaction_read_only = off`). A
+   * provider that measures no size answers `done` for true, `refused` for false.
+   */
+  setWritable(ref: ResourceRef, writable: boolean, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** Removes it with everything in it. Absent is done. */
   deprovision(ref: ResourceRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** Everything that this provisioner made and that is still there. */
