@@ -38,6 +38,7 @@ export async function keepRunning(
   cluster: Cluster,
   settings: Readonly<Record<string, string>>,
   log: (line: string) => void,
+  port?: number,
 ): Promise<Keeper> {
   let stopping = false
   let recovery: Promise<void> = Promise.resolve()
@@ -61,7 +62,7 @@ export async function keepRunning(
   }
 
   const running = await findRunning(cluster.folder)
-  let current = running ?? (await start(cluster, settings, ended))
+  let current = running ?? (await start(cluster, settings, ended, port))
   if (running !== undefined) {
     log(`adopted PostgreSQL (pid ${running.pid}), which a killed owner left running`)
     watch = setInterval(() => {

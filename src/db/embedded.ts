@@ -19,6 +19,8 @@ export interface EmbeddedOptions {
   readonly durable?: boolean
   /** PostgreSQL settings on top of, or instead of, ours. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The port that it must have, as when clients know it already; without it a free one is taken. */
+  readonly port?: number
   /** Receives one line for each thing worth telling: cluster made, adopted, died, restarted. */
   readonly log?: (line: string) => void
 }
@@ -51,7 +53,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     const cluster = { folder, identity, binaries: await findBinaries(major, identity) }
     if (await ensureCluster(cluster, major, durable)) log(`made a PostgreSQL ${major} cluster in ${folder}`)
     const password = await readPassword(folder)
-    const keeper = await keepRunning(cluster, { ...defaults(major, durable), ...options.settings }, log)
+    const keeper = await keepRunning(cluster, { ...defaults(major, durable), ...options.settings }, log, options.port)
     const { port } = keeper.current()
     let stopped: Promise<void> | undefined
     return {
