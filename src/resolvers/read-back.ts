@@ -29,23 +29,35 @@ export async function answeredBefore(
   return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }
 }
 
+/** A statement whose answer was lost, by the ids that were made for it here. */
+export interface Lost {
+  readonly subjectId: string
+  readonly operationId: string
+  readonly transitionId: string
+}
+
 /** After a lost connection: did the statement commit? Its event says so, under the id that was made for it here. */
 export async function lookUpLost<T extends LifecycleTable, U extends LifecycleTable>(
   db: Database,
-  subjectId: string,
-  transitionId: string,
+  lost: Lost,
   table: T,
 ): Promise<Moved<T, U> | null> {
   // Waits for the lost statement to end, should the server still be at it.
   await db
     .select({ id: table.id })
     .from(table as never)
-    .where(eq(table.id, subjectId))
+    .where(eq(table.id, lost.subjectId))
     .for('no key update')
+  // Who asked by name does not know the subject's id, but its operation does.
+  const [queued] = await db
+    .select({ subjectId: operation.subjectId })
+    .from(operation)
+    .where(eq(operation.id, lost.operationId))
+  const subjectId = queued?.subjectId ?? lost.subjectId
   const [trace] = await db
     .select()
     .from(event)
-    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, transitionId)))
+    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, lost.transitionId)))
     .orderBy(desc(event.id))
     .limit(1)
   if (!trace) return null

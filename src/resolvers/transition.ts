@@ -232,11 +232,23 @@ async function decide<T extends LifecycleTable, U extends LifecycleTable>(
       if (before) return before
     }
     if (error.kind === 'unknown-outcome') {
-      const happened = await lookUpLost<T, U>(db, subjectId, String(values.transitionId), table)
+      const { transitionId, operationIds } = values
+      const lost = { subjectId, operationId: String(operationIds), transitionId: String(transitionId) }
+      const happened = await lookUpLost<T, U>(db, lost, table).catch(notFoundOut)
       if (happened) return happened
+    }
+    if (error.kind === 'unknown-outcome' || error.kind === 'busy') {
+      const before = await answeredBefore(db, call).catch(notFoundOut)
+      if (before) return before
     }
     throw error
   }
+}
+
+/** A look-up that fails, too, decides nothing: what is true is still what the first fault said. */
+function notFoundOut(error: unknown): null {
+  if (error instanceof DatabaseFault) return null
+  throw error
 }
 
 /** The states that a rule may start from, for explaining a refusal. */
