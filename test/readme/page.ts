@@ -69,6 +69,7 @@ export const normal = (text: string): string =>
     .replace(/\b127\.0\.0\.1:\d+/g, '127.0.0.1:<port>')
     .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '<uuid>')
     .replace(/("(?:cursor|endCursor|startCursor)": )"[^"]*"/g, '$1"<cursor>"')
+    .replace(/(Migrations applied: )\d+/g, '$1<n>')
     .replace(/\(\d+(\.\d+)? s\)/g, '(<n> s)')
     .replace(/(?<=")(version|currentVersion)": "\d+"/g, '$1": "<n>"')
     .trimEnd()

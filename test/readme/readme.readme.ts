@@ -96,10 +96,10 @@ describe('README', () => {
       if (step.server) {
         const output = await terminal.start(command, /^(GraphQL|Health): .*$/m, stepTimeoutMs)
         token = /^Token: (pawl_\w+)$/m.exec(output)?.[1] ?? token
-        await vi.waitFor(() => expect(terminal.output).toContain('Then see it become HEALTHY'), {
+        await vi.waitFor(() => expect(terminal.served).toContain('Then see it become HEALTHY'), {
           timeout: settleTimeoutMs,
         })
-        check(step, terminal.output)
+        check(step, terminal.served)
         return
       }
       // A query may be asked again until the world has come to rest, as a reader would; a mutation is typed once.
@@ -115,7 +115,7 @@ describe('README', () => {
   )
 
   test('what the start printed to be pasted works as it stands', async () => {
-    const pasted = [...terminal.output.matchAll(/^ {2}curl -s [\s\S]*?'\}?'$/gm)].map(([text]) => text)
+    const pasted = [...terminal.served.matchAll(/^ {2}curl -s [\s\S]*?'\}?'$/gm)].map(([text]) => text)
     expect(pasted.length).toBeGreaterThanOrEqual(2)
     for (const command of pasted.slice(0, 2)) {
       const { output } = await terminal.run(command, settleTimeoutMs)

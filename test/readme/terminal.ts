@@ -2,6 +2,7 @@
 // the background, each in a process group of its own. `close` ends all of it, and says what would not end.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const pollMs = 50
@@ -14,6 +15,7 @@ export interface Ended {
 export class Terminal {
   readonly #shell: ChildProcess
   #output = ''
+  #served = ''
   #exited = false
   #wake: () => void = () => {}
 
@@ -22,18 +24,30 @@ export class Terminal {
       cwd,
       env,
       detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     })
-    for (const stream of [this.#shell.stdout, this.#shell.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.#output += text
-        this.#wake()
-      })
-    }
+    const { stdout, stderr, stdio } = this.#shell
+    // Servers write to a stream of their own, as they would in a window of their own.
+    this.#listen(stdout, (text) => {
+      this.#output += text
+    })
+    this.#listen(stderr, (text) => {
+      this.#output += text
+    })
+    this.#listen(stdio[3] as Readable, (text) => {
+      this.#served += text
+    })
     // A SIGTERM to the whole group is for the servers; the shell waits for them.
     this.#shell.stdin?.write('trap : TERM\n')
     this.#shell.once('exit', () => {
       this.#exited = true
+      this.#wake()
+    })
+  }
+
+  #listen(stream: Readable | null, take: (text: string) => void): void {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      take(text)
       this.#wake()
     })
   }
@@ -43,7 +57,7 @@ export class Terminal {
     const mark = randomUUID()
     const from = this.#output.length
     // Commands get no input: the terminal itself is fed through it.
-    this.#shell.stdin?.write(`{\n${command}\n} </dev/null\nprintf '\\n${mark} %d\\n' $?\n`)
+    this.#shell.stdin?.write(`{\n${command}\n} </dev/null 3>&-\nprintf '\\n${mark} %d\\n' $?\n`)
     const end = new RegExp(`\\n${mark} (\\d+)\\n`)
     const match = await this.#until(() => end.exec(this.#output.slice(from)), timeoutMs, command)
     return { output: this.#output.slice(from, from + match.index), code: Number(match[1]) }
@@ -51,15 +65,15 @@ export class Terminal {
 
   /** Starts a block that runs on; resolves with its output so far once it matches `ready`. */
   async start(command: string, ready: RegExp, timeoutMs: number): Promise<string> {
-    const from = this.#output.length
-    this.#shell.stdin?.write(`{\n${command}\n} </dev/null &\n`)
-    await this.#until(() => ready.exec(this.#output.slice(from)), timeoutMs, command)
-    return this.#output.slice(from)
+    const from = this.#served.length
+    this.#shell.stdin?.write(`{\n${command}\n} </dev/null >&3 2>&3 &\n`)
+    await this.#until(() => ready.exec(this.#served.slice(from)), timeoutMs, command)
+    return this.#served.slice(from)
   }
 
-  /** All that was written so far. */
-  get output(): string {
-    return this.#output
+  /** All that servers wrote so far. */
+  get served(): string {
+    return this.#served
   }
 
   /** Ends everything that was started from here, servers first by SIGTERM; rejects when something stays. */
@@ -81,8 +95,11 @@ export class Terminal {
       const found = look()
       if (found !== null) return found
       if (deadline.aborted)
-        throw new Error(`after ${timeoutMs} ms still waiting for: ${what}\n${this.#output.slice(-4000)}`)
-      if (this.#exited) throw new Error(`the terminal has ended before: ${what}\n${this.#output.slice(-4000)}`)
+        throw new Error(
+          `after ${timeoutMs} ms still waiting for: ${what}\n${(this.#output + this.#served).slice(-6000)}`,
+        )
+      if (this.#exited)
+        throw new Error(`the terminal has ended before: ${what}\n${(this.#output + this.#served).slice(-6000)}`)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
         deadline.addEventListener('abort', () => resolve(), { once: true })
