@@ -1,0 +1,185 @@
+// The real server as a child process, several of them on one database and one data folder, and a look at the machine past
+// them: which apps there really are. Whatever a test does, at the end no process that it started is left.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { expect, vi } from 'vitest'
+import { mintToken } from '../../src/auth.ts'
+import { startMark } from '../../src/drivers/runtime/process-table.ts'
+import { createTestDatabase } from '../database.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const patient = { timeout: 60_000, interval: 20 }
+export const until = <T>(condition: () => T | Promise<T>): Promise<T> => vi.waitFor(condition, patient)
+
+export interface Server {
+  readonly child: ChildProcess
+  readonly graphql: string
+  /** Everything that it has written. */
+  text(): string
+  /** Ends it with the signal and returns its exit code, null when the signal ended it. */
+  end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null>
+}
+export interface DeploymentSeen {
+  readonly id: string
+  readonly state: string
+  readonly instanceId: string | null
+  readonly url: string | null
+}
+
+export type Machine = Awaited<ReturnType<typeof openMachine>>
+
+/** A database, a data folder, an apps folder: `hello`, and `slow`, which becomes healthy three seconds after its start. */
+export async function openMachine() {
+  const database = await createTestDatabase()
+  const sql = postgres(database.url, { max: 4, onnotice: () => {} })
+  const base = await mkdtemp(join(tmpdir(), 'pawl-crash-'))
+  const appsDir = join(base, 'apps')
+  await cp(join(root, 'examples/hello'), join(appsDir, 'hello'), { recursive: true })
+  await cp(join(root, 'examples/hello'), join(appsDir, 'slow'), { recursive: true })
+  await mkdir(join(base, 'data'))
+  const manifest = JSON.parse(await readFile(join(appsDir, 'slow/app.json'), 'utf8'))
+  await writeFile(
+    join(appsDir, 'slow/app.json'),
+    JSON.stringify({ ...manifest, command: ['node', 'slow.mjs'], healthDeadlineMs: 60_000 }),
+  )
+  await writeFile(join(appsDir, 'slow/slow.mjs'), "setTimeout(() => import('./server.mjs'), 3000)\n")
+  const token = mintToken().plaintext
+  const servers = new Set<Server>()
+  let most = 0
+
+  /** Looks at the machine: the apps of every deployment, by pid. Remembers the most that one had. */
+  async function apps(): Promise<Map<string, number[]>> {
+    const found = new Map<string, number[]>()
+    for (const pid of await pidsIn(join(base, 'apps'))) {
+      const subject = /PAWL_SUBJECT_ID=([^\0]+)/.exec(
+        await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''),
+      )?.[1]
+      if (subject === undefined || startMark(pid) === null) continue
+      found.set(subject, [...(found.get(subject) ?? []), pid])
+    }
+    most = Math.max(most, ...[...found.values()].map((pids) => pids.length))
+    return found
+  }
+
+  return {
+    sql,
+    apps,
+    /** The most apps that one deployment was ever seen to have at a time. */
+    mostApps: () => most,
+    /** How often the deployment was started, as the driver has written down. */
+    async runs(id: string): Promise<number> {
+      const runtime = join(base, 'data/runtime')
+      const folder = (await readdir(runtime)).find((name) => name.startsWith(id))
+      const { ended, run } = JSON.parse(await readFile(join(runtime, folder ?? id, 'state.json'), 'utf8'))
+      return ended.length + (run === null ? 0 : 1)
+    },
+    async start(): Promise<Server> {
+      const child = spawn(process.execPath, ['src/main.ts'], {
+        cwd: root,
+        env: {
+          PATH: process.env.PATH,
+          DATABASE_URL: database.url,
+          PAWL_PORT: '0',
+          PAWL_SECRET_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+          PAWL_BOOTSTRAP_TOKEN: token,
+          PAWL_DATA_DIR: join(base, 'data'),
+          PAWL_APPS_DIR: appsDir,
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      let text = ''
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk))
+      const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+      const graphql = await until(() => {
+        if (child.exitCode !== null) return { failed: text }
+        return /^GraphQL: (\S+)$/m.exec(text)?.[1] ?? expect.fail('not ready yet')
+      })
+      if (typeof graphql !== 'string') throw new Error(`the server did not start: ${graphql.failed}`)
+      const server: Server = {
+        child,
+        graphql,
+        text: () => text,
+        async end(signal) {
+          child.kill(signal)
+          servers.delete(server)
+          return await ended
+        },
+      }
+      servers.add(server)
+      return server
+    },
+    /** One mutation; returns the deployment's id. */
+    async call(
+      server: Server,
+      mutation: 'deploy' | 'deleteDeployment',
+      input: Record<string, string>,
+    ): Promise<string> {
+      const payload = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
+      const type = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Input!`
+      const response = await fetch(server.graphql, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+        body: JSON.stringify({
+          query: `mutation ($input: ${type}) { ${mutation}(input: $input) { ... on ${payload} { deployment { id } } ... on Refusal { code } } }`,
+          variables: { input },
+        }),
+      })
+      const answer = await response.json()
+      const id = answer.data?.[mutation]?.deployment?.id
+      if (typeof id !== 'string') throw new Error(`${mutation} was answered with ${JSON.stringify(answer)}`)
+      return id
+    },
+    nameOf: (image: string) => `${image}-${randomBytes(4).toString('hex')}`,
+    async deployment(id: string): Promise<DeploymentSeen> {
+      const [row] = await sql<DeploymentSeen[]>`
+        select id, state, instance_id as "instanceId", url from deployment where id = ${id}`
+      if (!row) throw new Error(`${id} is gone`)
+      return row
+    },
+    /** Waits for the state, looking at the machine all the while. */
+    async reaches(id: string, state: string): Promise<void> {
+      await until(async () => {
+        await apps()
+        const [row] = await sql`select state, state_reason as reason from deployment where id = ${id}`
+        expect(row).toMatchObject({ state })
+      })
+    },
+    async dispose() {
+      await Promise.all([...servers].map((server) => server.end('SIGKILL')))
+      await sql.end({ timeout: 1 })
+      await database.drop()
+      // Supervisors end what they started when they are asked to; what is left after that is ended by its id.
+      for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+        for (const pid of await pidsIn(base)) if (startMark(pid) !== null) endProcess(pid, signal)
+        await vi
+          .waitFor(async () => expect(await livingIn(base)).toEqual([]), { timeout: 5_000 })
+          .catch((error: unknown) => {
+            if (signal === 'SIGKILL') throw error
+          })
+      }
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+}
+
+function endProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+const livingIn = async (dir: string) => (await pidsIn(dir)).filter((pid) => startMark(pid) !== null)
+
+/** Processes that work in the folder or below. Linux only. */
+async function pidsIn(dir: string): Promise<number[]> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((entry) => /^\d+$/.test(entry))
+  const places = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')))
+  return pids.filter((_, index) => places[index]?.startsWith(dir)).map(Number)
+}
