@@ -13,12 +13,14 @@ import {
 } from '../../src/lifecycle/machine.ts'
 import { machineOf, machines } from '../../src/lifecycle/machines.ts'
 import { operationMachine } from '../../src/lifecycle/operation.ts'
+import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import { teamMachine } from '../../src/lifecycle/team.ts'
 import { refusalNames } from '../../src/refusals.ts'
 import { cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates, expectedDeployment } from './expected-deployment.ts'
 import { expectedOperation, operationGrid, operationStates } from './expected-operation.ts'
+import { expectedResource, resourceGrid, resourceStates } from './expected-resource.ts'
 import { expectedTeam, teamGrid, teamStates } from './expected-team.ts'
 
 const move = { by: ['caller'], refusal: 'IllegalState', description: '' } as const
@@ -87,6 +89,7 @@ const expectations = [
   [operationMachine, operationStates, expectedOperation, operationGrid],
   [teamMachine, teamStates, expectedTeam, teamGrid],
   [apiTokenMachine, apiTokenStates, expectedApiToken, apiTokenGrid],
+  [resourceMachine, resourceStates, expectedResource, resourceGrid],
 ] as const
 
 describe.each(expectations.map(([machine, ...rest]) => [machine.entity, machine as Machine, ...rest] as const))(
@@ -121,6 +124,10 @@ describe.each(expectations.map(([machine, ...rest]) => [machine.entity, machine 
     })
   },
 )
+
+test('every machine has its expectations written down', () => {
+  expect(expectations.map(([machine]) => machine.entity).sort()).toEqual(machines.map(({ entity }) => entity).sort())
+})
 
 test('machines are found by the name of their entity, and by no other', () => {
   for (const machine of machines) expect(machineOf(machine.entity)).toBe(machine)

@@ -3,12 +3,16 @@
 
 import { eq } from 'drizzle-orm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newId } from '../../src/db/id.ts'
+import { resource } from '../../src/db/resource.ts'
 import { team } from '../../src/db/team.ts'
 import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
 import type { OperationState } from '../../src/lifecycle/operation.ts'
+import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import { teamMachine } from '../../src/lifecycle/team.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as tokens from '../../src/resolvers/api-token.ts'
+import * as resources from '../../src/resolvers/resource.ts'
 import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
 import { textParam } from '../../src/resolvers/transition-statement.ts'
 import { callOf, openWorld, type World } from '../races/world.ts'
@@ -17,6 +21,7 @@ import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
+import { resourceGrid, resourceStates } from './expected-resource.ts'
 import { teamGrid, teamStates } from './expected-team.ts'
 import { deploymentMoves, operationMoves } from './moves.ts'
 
@@ -54,8 +59,17 @@ async function check(cell: Cell, table: string, id: string, ask: () => Answer): 
     generation: before.generation + (cell.newGeneration ? 1 : 0),
     version: before.version + (moved ? 1 : 0),
     events: moved ? [{ from: cell.from, to: cell.to, generation: after.generation, version: after.version }] : [],
-    queued: cell.effect ? [`deployment.${cell.effect}`] : [],
+    queued: cell.effect ? [`${table}.${cell.effect}`] : [],
   })
+}
+
+const declined = ({ kind }: { kind: string }) => (kind === 'moved' ? null : kind)
+const resourceMutations: Readonly<Record<string, (context: World['context'], input: never) => Promise<object>>> = {
+  pauseResource: resources.pauseResource,
+  resumeResource: resources.resumeResource,
+  rotateResourceCredentials: resources.rotateResourceCredentials,
+  setResourceTtl: resources.setResourceTtl,
+  deleteResource: resources.deleteResource,
 }
 
 const titled = (cell: Cell) => [cell.action, cell.from, cell.to ?? cell.refusal, cell] as const
@@ -91,6 +105,27 @@ describe('Operation', () => {
   })
 })
 
+describe('Resource', () => {
+  test.each(cellsOf(resourceGrid, resourceStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const id = newId('Resource')
+    await withTriggersOff(world.stranger, async (sql) => {
+      await sql`insert into resource (id, state, team_id, environment, name, type, incarnation, password, limit_bytes)
+        values (${id}, ${from}, ${world.team.teamId}, 'test', ${id}, 'POSTGRES', ${id}, 'sealed', 1)`
+    })
+    const mutate = resourceMutations[action]
+    const subject = { table: resource, machine: resourceMachine, action, where: eq(resource.id, textParam('id')) }
+    const rule = defineRule({ name: `matrix.${action}`, subject })
+    await check(cell, 'resource', id, async () => {
+      if (!mutate) return declined(await transition(world.pool.db, rule, callOf(world, { id })))
+      const result = await mutate(world.context, {
+        id,
+        ...(action === 'setResourceTtl' ? { ttlHours: 1 } : {}),
+      } as never)
+      return isRefusal(result) ? result.refusal : null
+    })
+  })
+})
+
 describe('Team', () => {
   test.each(cellsOf(teamGrid, teamStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
     const id = `team_${action}_${from}`
@@ -99,10 +134,7 @@ describe('Team', () => {
     })
     const subject = { table: team, machine: teamMachine, action, where: eq(team.id, textParam('id')) }
     const rule = defineRule({ name: `matrix.${action}`, subject })
-    await check(cell, 'team', id, async () => {
-      const { kind } = await transition(world.pool.db, rule, callOf(world, { id }))
-      return kind === 'moved' ? null : kind
-    })
+    await check(cell, 'team', id, async () => declined(await transition(world.pool.db, rule, callOf(world, { id }))))
   })
 })
 

@@ -8,6 +8,7 @@ import { withTriggersOff } from '../row.ts'
 import { apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentStates, expectedDeployment } from './expected-deployment.ts'
 import { expectedOperation, operationStates } from './expected-operation.ts'
+import { expectedResource, resourceStates } from './expected-resource.ts'
 import { expectedTeam, teamStates } from './expected-team.ts'
 
 let world: World
@@ -31,6 +32,12 @@ const inserts = {
       values (${id}, ${state}, ${world.team.teamId}, 'test', 'Deployment', ${id}, now(), '{}', 'test')`
     return id
   },
+  resource: async (sql: Sql, state: string) => {
+    const id = newId('Resource')
+    await sql`insert into resource (id, state, team_id, environment, name, type, incarnation, password, limit_bytes)
+      values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, 'POSTGRES', ${id}, 'sealed', 1)`
+    return id
+  },
   team: async (sql: Sql, state: string) => {
     const id = newId('Team')
     await sql`insert into team (id, state, name) values (${id}, ${state}, 'test')`
@@ -45,6 +52,7 @@ const inserts = {
 }
 
 const entities = [
+  ['resource', resourceStates, expectedResource],
   ['deployment', deploymentStates, expectedDeployment],
   ['operation', operationStates, expectedOperation],
   ['team', teamStates, expectedTeam],
