@@ -25,6 +25,7 @@ export interface ServerFacts {
 
 const CONTROL_PLANE =
   'PAWL_PROVISION_POSTGRES_URL leads to the server of the control plane: give resources a server of their own'
+const OWN_SETTINGS = '-c search_path=pg_catalog -c role=none -c default_transaction_read_only=off'
 const OLDEST_VERSION = 150_000
 
 export class PostgresServer {
@@ -70,7 +71,10 @@ export class PostgresServer {
     return givenUp()
   }
 
-  /** On another database of the same server; for what can be done only there. */
+  /**
+   * On the database of a resource; for what can be done only there. Its owner decides what a session there begins with, a
+   * search path full of traps for instance; what we say when connecting outweighs that.
+   */
   async inDatabase<T>(
     name: string,
     signal: AbortSignal,
@@ -78,6 +82,7 @@ export class PostgresServer {
   ): Promise<Outcome<T>> {
     const url = new URL(await this.#url())
     url.pathname = `/${encodeURIComponent(name)}`
+    url.searchParams.set('options', OWN_SETTINGS)
     return onSession(this.#dial(signal), url.href, signal, work).catch((error) =>
       unreachable(`The database ${name} cannot be entered (${codeOf(error)})`),
     )
