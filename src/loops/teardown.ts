@@ -6,6 +6,7 @@ import { type Database, type Rule, transitionEach } from '../resolvers/transitio
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 100
+const rules = [tearDownDeployment, deprovisionResource] as unknown as Rule[]
 
 export const teardownLoop = (db: Database, accepted: () => void): LoopDeclaration => ({
   name: 'teardown',
@@ -13,11 +14,11 @@ export const teardownLoop = (db: Database, accepted: () => void): LoopDeclaratio
   deadlineMs: 45_000,
   async pass() {
     const cause = { actor: { kind: 'loop', id: 'teardown' }, requestId: `teardown-${crypto.randomUUID()}` }
-    let moved = 0
-    for (const rule of [tearDownDeployment, deprovisionResource] as unknown as Rule[]) {
-      moved += (await transitionEach(db, rule, cause, batch)).length
-    }
+    // Each by itself: one entity whose rows cannot be moved must not keep the other from its end.
+    const passes = await Promise.allSettled(rules.map((rule) => transitionEach(db, rule, cause, batch)))
+    const moved = passes.reduce((sum, pass) => sum + (pass.status === 'fulfilled' ? pass.value.length : 0), 0)
     if (moved > 0) accepted()
+    for (const pass of passes) if (pass.status === 'rejected') throw pass.reason
     return { moved }
   },
 })
