@@ -4,7 +4,6 @@ import postgres from 'postgres'
 import type { Context } from '../../src/context.ts'
 import { openPool, type Pool } from '../../src/db/client.ts'
 import type { LifecycleTable } from '../../src/db/tables.ts'
-import type { Machine } from '../../src/lifecycle/machine.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import type { Rule } from '../../src/resolvers/transition.ts'
 import { createTestDatabase } from '../database.ts'
@@ -135,11 +134,4 @@ export function variantOf<T extends LifecycleTable, U extends LifecycleTable>(
   subject: Partial<Rule<T, U>['subject']>,
 ): Rule<T, U> {
   return { ...rule, name: `${rule.name}.${name}`, subject: { ...rule.subject, ...subject } }
-}
-
-/** A copy of a machine in which one move may start from other states. Not checked: it is not sound. */
-export const startingFrom = (machine: Machine, action: string, from: readonly string[]): Machine => {
-  const move = machine.moves[action]
-  if (!move) throw new Error(`${machine.entity} declares no move ${action}`)
-  return { ...machine, moves: { ...machine.moves, [action]: { ...move, from } } }
 }
