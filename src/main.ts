@@ -7,6 +7,8 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
 import { isAtHead, migrate, NewerSchemaError } from './db/migrate.ts'
 import { openNudge } from './db/nudge.ts'
 import { lostSettings } from './db/settings.ts'
+import type { ResourceType } from './drivers/provision/driver.ts'
+import { closeProvisioners, type Provisioners, startProvisioners } from './drivers/provision/provisioners.ts'
 import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
 import { createLog, type Log } from './log.ts'
@@ -14,10 +16,13 @@ import { deploymentEffects } from './loops/deployment-effect.ts'
 import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
 import { expireLoop } from './loops/expire.ts'
 import { type Loop, startLoop } from './loops/loop.ts'
+import { measureLoop } from './loops/measure.ts'
+import { resourceEffects } from './loops/resource-effect.ts'
 import { sequenceLoop } from './loops/sequence.ts'
 import { teardownLoop } from './loops/teardown.ts'
 import { trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { provisionersFor } from './provisioning.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { bootstrap } from './resolvers/team.ts'
 import { graphqlOperations } from './schema/schema.ts'
@@ -70,19 +75,21 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   }
   const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
   const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
+  const provisioners = provisionersFor(config, url, log)
+  down.add('clients', 'the provisioners', () => closeProvisioners(provisioners))
   const nudges = openNudge({ url, channel: 'pawl_operations' })
   down.add('clients', 'nudges between processes', () => nudges.close())
 
   const sequencer = startLoop(sequenceLoop(work.db), { metrics, log })
   down.add('work', 'the sequencer', () => sequencer.stop())
-  const worker = config.role === 'api' ? null : startWorker(work, driver, sealing, metrics, log, down)
+  const worker = config.role === 'api' ? null : startWorker({ work, driver, provisioners, sealing, metrics, log }, down)
   if (worker) await nudges.listen(() => worker.nudge())
   const server = createHttpServer({
     graphql: api && {
       db: api.db,
       images: driver,
       sealing,
-      resourceTypes: (type) => `${type} resources cannot be made by this version yet.`,
+      resourceTypes: (type) => provisioners[type].unavailable,
       nudge: () => {
         sequencer.nudge()
         worker?.nudge()
@@ -98,22 +105,33 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() - startedAt }))
 }
 
+interface WorkerParts {
+  readonly work: Pool
+  readonly driver: RuntimeDriver
+  readonly provisioners: Provisioners
+  readonly sealing: Sealing
+  readonly metrics: Metrics
+  readonly log: Log
+}
+
 /** The dispatcher and the loops. All of them may run in any number of processes. */
-function startWorker(
-  pool: Pool,
-  driver: RuntimeDriver,
-  sealing: Sealing,
-  metrics: Metrics,
-  log: Log,
-  down: Shutdown,
-): Dispatcher {
-  const { db } = pool
+function startWorker({ work, driver, provisioners, sealing, metrics, log }: WorkerParts, down: Shutdown): Dispatcher {
+  const { db } = work
+  const provisionerOf = (type: ResourceType) => provisioners[type]
+  // What holds resources already must be reachable after a restart; a start must not wait for it, nor fail with it.
+  startProvisioners(provisioners).catch((error: unknown) => log.error('a provisioner did not start', { error }))
   const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
-  const dispatcher = startDispatcher(deploymentEffects(db, driver, sealing), { db, metrics, log, workerId })
-  const accepted = () => dispatcher.nudge()
-  const loops: Loop[] = [expireLoop(db, accepted), teardownLoop(db, accepted), trimLoop(db)].map((loop) =>
-    startLoop(loop, { metrics, log }),
+  const dispatcher = startDispatcher(
+    [...deploymentEffects(db, driver, sealing), ...resourceEffects(db, provisionerOf, sealing)],
+    { db, metrics, log, workerId },
   )
+  const accepted = () => dispatcher.nudge()
+  const loops: Loop[] = [
+    expireLoop(db, accepted),
+    teardownLoop(db, accepted),
+    measureLoop(db, provisionerOf, accepted),
+    trimLoop(db),
+  ].map((loop) => startLoop(loop, { metrics, log }))
   down.add('work', 'operations', () => dispatcher.drain(drainMs))
   down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))
   return dispatcher

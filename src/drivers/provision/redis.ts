@@ -62,7 +62,8 @@ export function createRedisProvisioner(options: RedisProvisionerOptions): Provis
         return connection(spec)
       }),
     // Redis tells no size at all times, so there is no quota that this would serve.
-    setWritable: async () => refused('A REDIS resource cannot be made read-only: its size is not measured'),
+    setWritable: async (_ref, writable) =>
+      writable ? done(null) : refused('A REDIS resource cannot be made read-only: its size is not measured'),
     deprovision: (ref, fence, signal) =>
       call([ref, fence], signal, (line) => deprovision(line, ref, fence, options.purge ?? {})),
     listOwned: (signal) => call([null, null], signal, async (line) => done(await ledger.listLedger(line))),
