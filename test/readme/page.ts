@@ -65,6 +65,7 @@ export const normal = (text: string): string =>
   text
     .replace(/\b(dep|op|tok|team|res)_[0-9a-z]{26}\b/g, '$1_…')
     .replace(/pawl_[0-9A-Za-z]{12}_[0-9A-Za-z]{36}/g, 'pawl_…')
+    .replace(/(postgres|redis):\/\/pawl_[^'"\s]*/g, '$1://pawl_…')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replace(/\b127\.0\.0\.1:\d+/g, '127.0.0.1:<port>')
     .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, '<uuid>')
