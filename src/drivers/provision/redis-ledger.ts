@@ -26,10 +26,26 @@ const KEEP_REMOVED_SECONDS = 30 * 24 * 3600
 
 const keyOf = (ref: ResourceRef): string => `${LEDGER}${ref.incarnation}`
 
-/** What there is now. Ends the call when it is not ours. */
+/** What there is at one moment. Ends the call when it is not ours. */
 export async function find(line: RedisLine, ref: ResourceRef): Promise<Found> {
-  const fields = pairs(await line.ask('HGETALL', keyOf(ref)))
-  const account = pairs(await line.ask('ACL', 'GETUSER', physicalName(ref)))
+  const replies = await line.snapshot([
+    ['ACL', 'GETUSER', physicalName(ref)],
+    ['HGETALL', keyOf(ref)],
+  ])
+  return foundIn(ref, replies[0] ?? null, replies[1] ?? null)
+}
+
+/**
+ * The same without ending what is watched. The user first: it is made together with the record, so one that is there
+ * without a record when that is read next is not ours.
+ */
+async function findWatched(line: RedisLine, ref: ResourceRef): Promise<Found> {
+  const user = await line.ask('ACL', 'GETUSER', physicalName(ref))
+  return foundIn(ref, user, await line.ask('HGETALL', keyOf(ref)))
+}
+
+function foundIn(ref: ResourceRef, userReply: Reply, record: Reply): Found {
+  const [account, fields] = [pairs(userReply), pairs(record)]
   const user = account.size === 0 ? null : (account.get('flags') as readonly Reply[]).includes('on') ? 'on' : 'off'
   if (fields.size === 0) {
     if (user !== null) throw new Ended(foreign(ref))
@@ -74,7 +90,7 @@ export async function act(
   const key = keyOf(ref)
   for (let turn = 1; turn <= TURNS_AT_MOST; turn++) {
     await line.ask('WATCH', key)
-    const found = await find(line, ref)
+    const found = await findWatched(line, ref)
     const seen = admitCall(found.seen, fence, call)
     if ('kind' in seen) throw new Ended(seen)
     const { state, set = {}, commands } = await plan(found, seen)

@@ -1,0 +1,427 @@
+// The Redis provisioner: the contract, then what only a real server can show: what a user can reach, calls that cross or are
+// cut off, restarts. Needs PAWL_TEST_REDIS_URL or a redis-server of version 7 or later on PATH; without one it says so.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Provisioner, ResourceSpec } from '../../src/drivers/provision/driver.ts'
+import { createRedisProvisioner } from '../../src/drivers/provision/redis.ts'
+import { userCommand } from '../../src/drivers/provision/redis-acl.ts'
+import {
+  calm,
+  doneNull,
+  doneValue,
+  fenceOf,
+  newRef,
+  provisionConformance,
+  settle,
+  specOf,
+} from './provision.conformance.ts'
+import {
+  clientOf,
+  createRedisFixture,
+  type RedisFixture,
+  type RedisServer,
+  redisSource,
+  startRedis,
+} from './provision-redis-fixture.ts'
+
+describe('Redis provisioner: without a server', () => {
+  test('it says what is to be set, and refuses every call with that', async () => {
+    const driver = createRedisProvisioner({ url: null })
+    const ref = newRef()
+    expect(driver.unavailable).toMatch(/^REDIS resources need PAWL_REDIS_URL, e\.g\. redis:\/\//)
+    const refusal = { kind: 'refused', reason: driver.unavailable }
+    expect(await driver.provision(specOf(ref), fenceOf(ref, 1), calm)).toEqual(refusal)
+    expect(await driver.listOwned(calm)).toEqual(refusal)
+    expect(createRedisProvisioner({ url: 'redis://127.0.0.1:6379/3' }).unavailable).toMatch(/database 0/)
+    expect(createRedisProvisioner({ url: 'redis://127.0.0.1:6379/0' }).unavailable).toBe(null)
+  })
+
+  test('a server that cannot be reached is unreachable, without its password in the words', async () => {
+    const driver = createRedisProvisioner({ url: 'redis://:canary0secret@127.0.0.1:1' })
+    const ref = newRef()
+    const outcome = await driver.provision(specOf(ref), fenceOf(ref, 1), calm)
+    expect(outcome.kind).toBe('unreachable')
+    expect(JSON.stringify(outcome)).not.toContain('canary0')
+  })
+})
+
+if (redisSource === null) {
+  console.warn(
+    'Left out: Redis provisioner against a real server (no PAWL_TEST_REDIS_URL, no redis-server >= 7 on PATH).',
+  )
+}
+
+describe.skipIf(redisSource === null)('Redis provisioner: with a server', () => {
+  let server: RedisServer | null = null
+  let fixture: RedisFixture
+  beforeAll(async () => {
+    if (redisSource === 'redis-server') server = await startRedis()
+    fixture = await createRedisFixture(server?.url ?? String(process.env.PAWL_TEST_REDIS_URL))
+  })
+  afterAll(async () => {
+    await fixture?.dispose()
+    await server?.stop()
+  })
+
+  provisionConformance('Redis provisioner', async () => ({
+    provisioner: () => fixture.provisioner(),
+    connect: clientOf,
+    exists: (ref) => fixture.exists(ref),
+    plantForeign: (ref) => fixture.plantForeign(ref),
+    dispose: async () => {},
+  }))
+
+  const made = async (spec: ResourceSpec, generation = 1) =>
+    (await doneValue(fixture.provisioner().provision(spec, fenceOf(spec, generation), calm))).url
+
+  describe('confinement', () => {
+    test('every command that is allowed works on keys or channels, but for a few that tell nothing of others', async () => {
+      const spec = specOf(newRef())
+      await made(spec)
+      const all = (await fixture.admin('COMMAND')) as [string, number, string[], number, ...unknown[]][]
+      const free: string[] = []
+      for (const [name, arity, flags, firstKey] of all) {
+        const words = Array.from({ length: Math.abs(arity) - 1 }, () => '1')
+        const verdict = await fixture
+          .admin('ACL', 'DRYRUN', `pawl_${spec.incarnation}`, name, ...words)
+          .catch(() => 'subcommands')
+        const mayRun = verdict === 'OK' || !/no permissions to run/.test(String(verdict))
+        const keyed = firstKey !== 0 || flags.includes('movablekeys')
+        if (mayRun && !keyed && verdict !== 'subcommands') free.push(name)
+      }
+      const channels = ['publish', 'psubscribe', 'punsubscribe', 'subscribe', 'unsubscribe']
+      const own = ['auth', 'discard', 'echo', 'exec', 'hello', 'multi', 'ping', 'quit', 'reset', 'time', 'unwatch']
+      const told = ['command']
+      // In newer versions the containers of sub-commands are in this list too; what of them may run is tried below.
+      const containers = ['acl', 'client', 'memory', 'object', 'xgroup', 'xinfo']
+      expect(free.filter((name) => ![...channels, ...own, ...told, ...containers].includes(name))).toEqual([])
+    })
+
+    test('nothing that sees, stops or changes what others have', async () => {
+      const [one, other] = [specOf(newRef()), specOf(newRef())]
+      const mine = await clientOf(await made(one))
+      const theirs = await clientOf(await made(other))
+      await mine.write('mine')
+      await theirs.write('theirs')
+      const key = `${theirs.prefix}note`
+      const own = `${mine.prefix}note`
+      const attempts: [string, ...string[]][] = [
+        ['GET', key],
+        ['SET', key, 'x'],
+        ['GET', 'pawl-provision:owned'],
+        ['HGETALL', `pawl-provision:ledger:${other.incarnation}`],
+        ['HSET', `pawl-provision:ledger:${one.incarnation}`, 'generation', '0'],
+        ['GET', 'pawl:'],
+        ['RENAME', key, own],
+        ['RENAME', own, key],
+        ['COPY', key, own],
+        ['COPY', own, `${mine.prefix}copy`, 'DB', '1'],
+        ['MOVE', own, '1'],
+        ['SELECT', '1'],
+        ['SWAPDB', '0', '1'],
+        ['BITOP', 'NOT', own, key],
+        ['SUNIONSTORE', own, key],
+        ['LMPOP', '2', own, key, 'LEFT'],
+        ['XREAD', 'STREAMS', key, '0'],
+        ['SORT', own, 'BY', 'nosort', 'GET', key],
+        ['SORT_RO', own, 'GET', key],
+        ['SCAN', '0'],
+        ['KEYS', '*'],
+        ['RANDOMKEY'],
+        ['DBSIZE'],
+        ['INFO'],
+        ['MONITOR'],
+        ['SLOWLOG', 'GET'],
+        ['LATENCY', 'LATEST'],
+        ['MEMORY', 'STATS'],
+        ['MEMORY', 'USAGE', key],
+        ['OBJECT', 'ENCODING', key],
+        ['DEBUG', 'OBJECT', own],
+        ['CONFIG', 'GET', '*'],
+        ['FLUSHALL'],
+        ['FLUSHDB'],
+        ['SHUTDOWN', 'NOSAVE'],
+        ['REPLICAOF', '127.0.0.1', '1'],
+        ['MIGRATE', '127.0.0.1', '1', own, '0', '1'],
+        ['RESTORE', `${mine.prefix}new`, '0', 'x'],
+        ['EVAL', "return redis.call('GET', KEYS[1])", '1', key],
+        ['EVAL', 'return 1', '0'],
+        ['EVALSHA', '0'.repeat(40), '0'],
+        ['SCRIPT', 'FLUSH'],
+        ['SCRIPT', 'LOAD', 'return 1'],
+        ['FUNCTION', 'LIST'],
+        ['FUNCTION', 'FLUSH'],
+        ['FCALL', 'f', '0'],
+        ['ACL', 'LIST'],
+        ['ACL', 'SETUSER', `pawl_${one.incarnation}`, 'allkeys'],
+        ['ACL', 'USERS'],
+        ['ACL', 'SAVE'],
+        ['CLIENT', 'LIST'],
+        ['CLIENT', 'KILL', 'USER', `pawl_${other.incarnation}`],
+        ['CLIENT', 'PAUSE', '1000'],
+        ['CLIENT', 'UNBLOCK', '1'],
+        ['CLIENT', 'NO-EVICT', 'on'],
+        ['CLIENT', 'TRACKING', 'on', 'BCAST'],
+        ['PUBSUB', 'CHANNELS'],
+        ['PUBLISH', `${theirs.prefix}news`, 'x'],
+        ['SPUBLISH', `${theirs.prefix}news`, 'x'],
+        ['MODULE', 'LIST'],
+        ['CLUSTER', 'INFO'],
+        ['WAIT', '0', '0'],
+      ]
+      for (const attempt of attempts) {
+        await expect(mine.send(...attempt), attempt.join(' ')).rejects.toThrow(
+          /NOPERM|unknown command|DEBUG command not allowed/,
+        )
+      }
+      for (const command of [
+        ['PSUBSCRIBE', '*'],
+        ['SUBSCRIBE', '__keyevent@0__:set'],
+        ['SSUBSCRIBE', `${theirs.prefix}news`],
+      ] as [string, ...string[]][]) {
+        await expect(mine.send(...command), command.join(' ')).rejects.toThrow(/NOPERM/)
+      }
+      const queued = await Promise.allSettled([mine.send('MULTI'), mine.send('GET', key), mine.send('EXEC')])
+      expect(queued.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected'])
+      expect(await mine.read()).toBe('mine')
+      expect(await theirs.read()).toBe('theirs')
+      await Promise.all([mine.end(), theirs.end()])
+    })
+
+    test('ordinary work is allowed', async () => {
+      const spec = specOf(newRef())
+      const { send, prefix, end } = await clientOf(await made(spec))
+      const work: [string, ...string[]][] = [
+        ['SET', `${prefix}a`, '1', 'EX', '100'],
+        ['INCR', `${prefix}a`],
+        ['MGET', `${prefix}a`, `${prefix}b`],
+        ['TTL', `${prefix}a`],
+        ['TYPE', `${prefix}a`],
+        ['RENAME', `${prefix}a`, `${prefix}b`],
+        ['HSET', `${prefix}h`, 'f', 'v'],
+        ['HSCAN', `${prefix}h`, '0'],
+        ['LPUSH', `${prefix}l`, 'x'],
+        ['BLPOP', `${prefix}l`, '1'],
+        ['ZADD', `${prefix}z`, '1', 'm'],
+        ['XADD', `${prefix}x`, '*', 'f', 'v'],
+        ['XGROUP', 'CREATE', `${prefix}x`, 'g', '0'],
+        ['SETBIT', `${prefix}bits`, '7', '1'],
+        ['PFADD', `${prefix}hll`, 'x'],
+        ['GEOADD', `${prefix}geo`, '13.4', '52.5', 'berlin'],
+        ['WATCH', `${prefix}b`],
+        ['MULTI'],
+        ['DEL', `${prefix}b`],
+        ['EXEC'],
+        ['PUBLISH', `${prefix}news`, 'hello'],
+        ['MEMORY', 'USAGE', `${prefix}h`],
+        ['SELECT', '0'],
+        ['CLIENT', 'SETNAME', 'me'],
+        ['ACL', 'WHOAMI'],
+        ['UNLINK', `${prefix}h`],
+      ]
+      for (const command of work) await send(...command)
+      await end()
+    })
+  })
+
+  describe('calls that cross or are cut off', () => {
+    test('R62 a fence that has moved on between the look and the effect leaves nothing done', async () => {
+      const spec = specOf(newRef())
+      const reached = Promise.withResolvers<void>()
+      const go = Promise.withResolvers<void>()
+      const slow = fixture.provisioner({
+        async beforeCommand([name]) {
+          if (name !== 'EXEC') return
+          reached.resolve()
+          await go.promise
+        },
+      })
+      const late = slow.provision(spec, fenceOf(spec, 1), calm)
+      await reached.promise
+      expect(await fixture.provisioner().deprovision(spec, fenceOf(spec, 2), calm)).toEqual(doneNull)
+      go.resolve()
+      expect(await late).toMatchObject({ kind: 'stale' })
+      expect(await fixture.exists(spec)).toBe(false)
+    })
+
+    test('R62 a removal that has been overtaken removes no key of the newer generation', async () => {
+      const spec = specOf(newRef())
+      await made(spec)
+      const reached = Promise.withResolvers<void>()
+      const go = Promise.withResolvers<void>()
+      const slow = fixture.provisioner({
+        async beforeCommand([name]) {
+          if (name !== 'SCAN') return
+          reached.resolve()
+          await go.promise
+        },
+      })
+      const late = slow.deprovision(spec, fenceOf(spec, 1, 'op-1', 2), calm)
+      await reached.promise
+      const client = await clientOf(await made(spec, 2))
+      await client.write('newer')
+      go.resolve()
+      expect(await late).toMatchObject({ kind: 'stale' })
+      expect(await client.read()).toBe('newer')
+      await client.end()
+    })
+
+    test.each(['provision', 'pause', 'rotate', 'deprovision'] as const)(
+      '%s: cut before any command, asked again, it is whole',
+      async (call) => {
+        const cut: string[] = []
+        for (let cutAt = 1; ; cutAt++) {
+          const spec = specOf(newRef())
+          const next = specOf(spec)
+          if (call !== 'provision') await (await clientOf(await made(spec))).write('x')
+          const abort = new AbortController()
+          let count = 0
+          const dying = fixture.provisioner({
+            beforeCommand: ([name]) => {
+              if (++count === cutAt) {
+                cut.push(name)
+                abort.abort()
+              }
+            },
+          })
+          const ask = (driver: Provisioner, attempt: number, signal: AbortSignal) => {
+            const fence = fenceOf(spec, 2, 'op-2', attempt)
+            if (call === 'provision') return driver.provision(spec, fence, signal)
+            if (call === 'rotate') return driver.rotate(next, fence, signal)
+            return driver[call](spec, fence, signal)
+          }
+          const first = await ask(dying, 1, abort.signal)
+          if (count < cutAt) {
+            expect(first.kind).toBe('done')
+            break
+          }
+          expect(['unreachable', 'unknown']).toContain(first.kind)
+          const again = await settle<unknown>(() => ask(fixture.provisioner(), 2, calm))
+          expect(again, `cut before ${cut.at(-1)}`).toMatchObject({ kind: 'done' })
+          const { host } = new URL(fixture.url)
+          const url = (password: string) => `redis://pawl_${spec.incarnation}:${password}@${host}`
+          if (call === 'provision') await (await clientOf(url(spec.password))).end()
+          else await expect(clientOf(url(spec.password))).rejects.toThrow(/WRONGPASS/)
+          if (call === 'rotate') await (await clientOf(url(next.password))).end()
+          if (call === 'deprovision') expect(await fixture.exists(spec)).toBe(false)
+        }
+        expect(cut).toContain('EXEC')
+      },
+    )
+
+    test('many keys go in bounded batches, also when the call is cut off in between', async () => {
+      const spec = specOf(newRef())
+      const client = await clientOf(await made(spec))
+      for (let start = 0; start < 3000; start += 1000) {
+        const pairs = Array.from({ length: 1000 }, (_, index) => [`${client.prefix}k${start + index}`, 'v']).flat()
+        await client.send('MSET', ...pairs)
+      }
+      const seen = await doneValue(fixture.provisioner().observe(spec, calm))
+      expect(seen.state === 'active' && seen.sizeBytes).toBeGreaterThan(100_000)
+      const abort = new AbortController()
+      let scans = 0
+      const small = fixture.provisioner({
+        purge: { batchKeys: 100, callMs: 0 },
+        beforeCommand: ([name]) => {
+          if (name === 'SCAN' && ++scans === 5) abort.abort()
+        },
+      })
+      const fence = fenceOf(spec, 2)
+      for (let calls = 1; calls <= 4; calls++) {
+        expect(await small.deprovision(spec, fence, abort.signal)).toMatchObject({ kind: 'working' })
+      }
+      await client.ended
+      expect((await small.deprovision(spec, fence, abort.signal)).kind).toBe('unknown')
+      expect(await fixture.provisioner().observe(spec, calm)).toMatchObject({ value: { state: 'paused' } })
+      expect(await settle(() => small.deprovision(spec, fence, calm))).toEqual(doneNull)
+      expect(scans).toBeGreaterThan(30)
+      expect(await fixture.exists(spec)).toBe(false)
+      expect(await fixture.admin('ZSCORE', 'pawl-provision:owned', spec.incarnation)).toBe(null)
+    })
+  })
+
+  test('no password reaches Redis but when a client logs in', async () => {
+    const spec = specOf(newRef(), 'canaryFirst0canaryFirst0canaryFirst0')
+    const sent: unknown[] = []
+    const driver = fixture.provisioner({ beforeCommand: (command) => void sent.push(command) })
+    await doneValue(driver.provision(spec, fenceOf(spec, 1), calm))
+    await doneValue(driver.rotate(specOf(spec, 'canarySecond0canarySecond0canarySecond0'), fenceOf(spec, 2), calm))
+    expect(JSON.stringify(sent)).not.toMatch(/canary(First|Second)0/)
+    const kept = await fixture.admin('HGETALL', `pawl-provision:ledger:${spec.incarnation}`)
+    expect(JSON.stringify(kept)).not.toMatch(/canary/)
+    if (server) expect(await server.log()).not.toMatch(/canary/)
+    await doneValue(driver.deprovision(spec, fenceOf(spec, 3), calm))
+  })
+
+  describe.skipIf(redisSource !== 'redis-server')('restarts and settings', () => {
+    test('a Redis that forgets its users: absent is the truth, resume and provision bring them back', async () => {
+      const own = await startRedis()
+      const driver = createRedisProvisioner({ url: own.url })
+      const [one, other] = [specOf(newRef()), specOf(newRef())]
+      const { url } = await doneValue(driver.provision(one, fenceOf(one, 1), calm))
+      const second = await doneValue(driver.provision(other, fenceOf(other, 1), calm))
+      await (await clientOf(url)).write('kept')
+      await own.restart()
+      await expect(clientOf(url)).rejects.toThrow(/WRONGPASS/)
+      expect(await driver.observe(one, calm)).toEqual({ kind: 'done', value: { state: 'absent' } })
+      expect(await driver.resume(one, fenceOf(one, 2), calm)).toEqual(doneNull)
+      const again = await clientOf(url)
+      expect(await again.read()).toBe('kept')
+      await again.end()
+      expect(await driver.provision(other, fenceOf(other, 1, 'op-1', 2), calm)).toEqual({ kind: 'done', value: second })
+      await own.restart()
+      expect(await settle(() => driver.deprovision(one, fenceOf(one, 3), calm))).toEqual(doneNull)
+      expect(await driver.provision(one, fenceOf(one, 1, 'op-1', 9), calm)).toMatchObject({ kind: 'stale' })
+      await own.stop()
+    })
+
+    test('with an aclfile users outlive a restart, and so do pauses and removals', async () => {
+      const own = await startRedis({ aclFile: true })
+      const driver = createRedisProvisioner({ url: own.url })
+      const [open, paused, gone] = [specOf(newRef()), specOf(newRef()), specOf(newRef())]
+      const urls = new Map<ResourceSpec, string>()
+      for (const spec of [open, paused, gone]) {
+        urls.set(spec, (await doneValue(driver.provision(spec, fenceOf(spec, 1), calm))).url)
+      }
+      await doneValue(driver.pause(paused, fenceOf(paused, 2), calm))
+      await doneValue(driver.deprovision(gone, fenceOf(gone, 2), calm))
+      await own.restart()
+      await (await clientOf(String(urls.get(open)))).end()
+      await expect(clientOf(String(urls.get(paused)))).rejects.toThrow(/WRONGPASS/)
+      await expect(clientOf(String(urls.get(gone)))).rejects.toThrow(/WRONGPASS/)
+      expect(await driver.observe(paused, calm)).toMatchObject({ value: { state: 'paused' } })
+      expect(await driver.observe(gone, calm)).toEqual({ kind: 'done', value: { state: 'absent' } })
+      await own.stop()
+    })
+
+    test('a server that evicts at will, and a user that may do too little, are refused in words', async () => {
+      const own = await startRedis({ settings: 'maxmemory 100mb\nmaxmemory-policy allkeys-lru' })
+      const spec = specOf(newRef())
+      const evicting = await createRedisProvisioner({ url: own.url }).provision(spec, fenceOf(spec, 1), calm)
+      expect(evicting).toMatchObject({ kind: 'refused', reason: expect.stringContaining('maxmemory-policy') })
+      await own.stop()
+      await fixture.admin('ACL', 'SETUSER', 'feeble', 'on', '>feeble', '+info', '+watch', '~*', '+hgetall', '+client')
+      const url = new URL(fixture.url)
+      url.username = 'feeble'
+      url.password = 'feeble'
+      const outcome = await createRedisProvisioner({ url: url.href }).pause(spec, fenceOf(spec, 1), calm)
+      await fixture.admin('ACL', 'DELUSER', 'feeble')
+      expect(outcome).toMatchObject({ kind: 'refused', reason: expect.stringContaining('ACL GETUSER') })
+    })
+  })
+})
+
+test('the user of a resource begins from nothing and names its own prefix only', () => {
+  const command = userCommand('pawl_x', 'x', 'f'.repeat(64), true, 7)
+  expect(command.slice(0, 9)).toEqual([
+    'ACL',
+    'SETUSER',
+    'pawl_x',
+    'reset',
+    'on',
+    `#${'f'.repeat(64)}`,
+    '~pawl:x:*',
+    'resetchannels',
+    '&pawl:x:*',
+  ])
+  expect(command.filter((rule) => /^[~&%]|all/.test(rule))).toEqual(['~pawl:x:*', '&pawl:x:*'])
+})
