@@ -71,12 +71,13 @@ export async function openMachine() {
     apps,
     /** The most apps that one deployment was ever seen to have at a time. */
     mostApps: () => most,
-    /** How often the deployment was started, as the driver has written down. */
-    async runs(id: string): Promise<number> {
+    /** How often its app came up, as the app itself has written down. A run that died before it began left no word. */
+    async cameUp(id: string): Promise<number> {
       const runtime = join(base, 'data/runtime')
-      const folder = (await readdir(runtime)).find((name) => name.startsWith(id))
-      const { ended, run } = JSON.parse(await readFile(join(runtime, folder ?? id, 'state.json'), 'utf8'))
-      return ended.length + (run === null ? 0 : 1)
+      const folder = join(runtime, (await readdir(runtime)).find((name) => name.startsWith(id)) ?? id)
+      const logs = (await readdir(folder)).filter((name) => name.includes('.log'))
+      const texts = await Promise.all(logs.map((name) => readFile(join(folder, name), 'utf8')))
+      return texts.join('').match(/ listens on \d+$/gm)?.length ?? 0
     },
     async start(): Promise<Server> {
       const child = spawn(process.execPath, ['src/main.ts'], {

@@ -38,7 +38,8 @@ test.each([
   ['before the app is started', 'DEPLOYING', 'ensure', 'before'],
   ['after the app was started', 'DEPLOYING', 'ensure', 'after'],
 ] as const)('R59 a worker that dies %s leaves nothing for ever in %s', async (_when, state, call, side) => {
-  const first = mortal()
+  // Its lease is short, so that what is left of it lets go soon.
+  const first = mortal({ timing: { leaseMs: 2_000, marginMs: 1_000 } })
   const gate = first.driver[side === 'before' ? 'pauseBefore' : 'pauseAfter'](call)
   const id = await stage.deploy()
   await gate.reached
@@ -55,7 +56,7 @@ test.each([
 })
 
 test('R59 a claim that did not end would leave it there: claims of work under a lease that is over are what helps', async () => {
-  const first = mortal()
+  const first = mortal({ timing: { leaseMs: 2_000, marginMs: 1_000 } })
   const gate = first.driver.pauseBefore('resolveImage')
   const id = await stage.deploy()
   await gate.reached
