@@ -47,6 +47,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'metrics.ts': { from: ['lifecycle', 'refusals.ts'], types: ['drivers'], packages: ['prom-client'] },
   'shutdown.ts': { from: [], types: ['log.ts'] },
   'welcome.ts': { from: [] },
+  'provisioning.ts': { from: ['db', 'drivers'], types: ['config.ts'] },
   'server.ts': {
     from: ['schema', 'resolvers', 'context.ts', 'auth.ts', 'refusals.ts', 'db/fault.ts'],
     types: ['log.ts', 'metrics.ts', 'drivers', 'db'],
