@@ -4,6 +4,7 @@ import type postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sequenceLoop } from '../../src/loops/sequence.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
+import { hold, mutating, untilBlocked } from '../interleave.ts'
 import { openStage, type Stage, until } from './fixture.ts'
 
 let stage: Stage
@@ -96,11 +97,33 @@ test('three sequencers, twelve writers: no gap, no inversion within a subject, n
   }
 })
 
-test('a sequencer whose look is older than the work of another does nothing, and says so', async () => {
-  const first = stage.open({ slots: 1 })
-  for (let n = 0; n < 50; n++) await write(stage.sql, 'contended')
-  const turns = await Promise.all([0, 1, 2, 3].map(() => sequenceEvents(first.db, 1_000)))
-  expect(turns.reduce((sum, n) => sum + n, 0)).toBe(50)
-  const rows = await stage.sql`select count(*)::int as n, max(position)::int as last from event`
-  expect(rows[0]?.n).toBe(rows[0]?.last)
+test('a sequencer whose look is older than the work of another gives nothing away, and the next one goes on', async () => {
+  const { seen, look } = follow()
+  await sequenceEvents(stage.context.db, 1_000)
+  await look()
+  const hidden = await stage.sql.reserve()
+  await write(stage.sql, 'first')
+  await hidden`begin`
+  await write(hidden, 'hidden')
+  await write(stage.sql, 'third')
+  const stranger = await hold(stage.sql, 'select pg_advisory_xact_lock(78)')
+  const turn = 'pg_try_advisory_xact_lock('
+  const slow = {
+    name: 'sequenceEvents',
+    from: turn,
+    to: `(select count(*) from pg_advisory_xact_lock(78)) = 1 and ${turn}`,
+  }
+  const late = sequenceEvents(stage.open({ wrap: mutating(slow) }).db, 1_000)
+  await untilBlocked(stage.sql, 'sequenceEvents')
+  await hidden`commit`
+  hidden.release()
+  // The late one has seen the first and the third, and would give the third the position that the hidden one has by now.
+  expect(await sequenceEvents(stage.context.db, 2)).toBe(2)
+  await stranger.release()
+  expect(await late).toBe(0)
+  expect(await sequenceEvents(stage.context.db, 1_000)).toBe(1)
+  const before = seen.length
+  await look()
+  expect(seen.slice(before).map(({ subject }) => subject)).toEqual(['first', 'hidden', 'third'])
+  expect(seen.map(({ position }) => position)).toEqual(seen.map((_, index) => index + 1))
 })
