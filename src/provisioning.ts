@@ -1,13 +1,11 @@
-// How provisioners get what they need from the rest: connections as the database client makes them, and an embedded cluster
-// of their own. Nothing is connected to or started here.
+// How provisioners get what they need from the rest: settings, and connections as the database client makes them. Nothing is
+// connected to or started here.
 import type { Config } from './config.ts'
-import { startEmbeddedPostgres } from './db/embedded.ts'
 import { startupSettings } from './db/settings.ts'
 import { openSlot } from './db/slot.ts'
 import { readTarget } from './db/socket.ts'
-import type { Connect } from './drivers/provision/postgres.ts'
+import type { Connect, StartCluster } from './drivers/provision/postgres.ts'
 import { createProvisioners, type Provisioners } from './drivers/provision/provisioners.ts'
-import type { Log } from './log.ts'
 
 /** What a provisioner's statement may take on the server; making a database copies files. */
 const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 3_000 }
@@ -23,13 +21,12 @@ const connect: Connect = (url) =>
   })
 
 /** One provisioner of each type. `controlUrl` is our own database: its server is never used for resources. */
-export const provisionersFor = (config: Config, controlUrl: string, log: Log): Provisioners =>
+export const provisionersFor = (config: Config, controlUrl: string, startCluster: StartCluster): Provisioners =>
   createProvisioners({
     postgresUrl: config.provisionPostgresUrl,
     redisUrl: config.redisUrl,
     dataDir: config.dataDir,
     controlUrl,
     connect,
-    startCluster: ({ dataDir, port }) =>
-      startEmbeddedPostgres({ dataDir, ...(port === null ? {} : { port }), log: (line) => log.info(line) }),
+    startCluster,
   })

@@ -216,7 +216,6 @@ export class Claim {
         const values = {
           id: operation.subjectId,
           teamId: operation.teamId,
-          operationId: operation.id,
           generation: operation.generation,
           claimToken,
           outcome: said,

@@ -85,7 +85,7 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
     const started = await transition(tools.db, rules.rollOutDeployment, {
       ...work.cause,
       operationId: operation.id,
-      values: { ...values, operationId: operation.id },
+      values,
     })
     if (started.kind !== 'moved') return movedOn
   } else if (subject.state !== 'DEPLOYING') return movedOn

@@ -1,35 +1,17 @@
 // Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
-import { and, eq, inArray } from 'drizzle-orm'
 import { deployment, type Env } from '../db/deployment.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
 import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
+import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
 export type Deployment = typeof deployment.$inferSelect
 
 /** The live deployment that holds a name, if one does. */
-export async function liveNamed(
-  db: Database,
-  teamId: string,
-  environment: string,
-  name: string,
-): Promise<Deployment | null> {
-  const [row] = await db
-    .select()
-    .from(deployment)
-    .where(
-      and(
-        eq(deployment.teamId, teamId),
-        eq(deployment.environment, environment),
-        eq(deployment.name, name),
-        inArray(deployment.state, [...liveDeploymentStates]),
-      ),
-    )
-  return row ?? null
-}
+export const liveNamed = liveNamedIn('deployment', deployment, liveDeploymentStates)
 
 const where = (row: Deployment) => `${row.name} in ${row.environment}`
 
@@ -90,7 +72,13 @@ export async function nothingToRedeploy(input: { name: string; environment: stri
   const { name, environment, image } = input
   return refuse('NothingToRedeploy', {
     message: `There is no deployment ${name} in ${environment} to redeploy.`,
-    remedies: [callInstead('deploy', { name, environment, image }, 'Make it: the same call without redeploy.')],
+    remedies: [
+      callInstead(
+        'deploy',
+        { name, environment, image },
+        'Make it, with the variables and the time limit that it shall have.',
+      ),
+    ],
   })
 }
 

@@ -6,6 +6,7 @@ import { operation } from '../db/operation.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
+import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
 
@@ -142,7 +143,7 @@ export const makeDeploymentPermanent = defineRule({
 const batch = (orderBy: SQL): Part<typeof deployment>['batch'] => ({ orderBy, limit: intParam('limit') })
 const overdue = (row: typeof deployment) => sql`${row.ttlPolicy} = 'TTL' and ${row.expiresAt} <= now()`
 
-/** Repeats the whole reason under the lock: a longer time limit or a permanent deployment wins cleanly. */
+/** Repeats the whole reason under the lock: a longer time limit, a permanent deployment or a team's deletion wins cleanly. */
 export const expireDeployment = defineRule({
   name: 'expireDeployment',
   subject: {
@@ -152,9 +153,10 @@ export const expireDeployment = defineRule({
       inArray(deployment.state, [...liveDeploymentStates]),
       isNotNull(deployment.expiresAt),
       overdue(deployment),
+      ofActiveTeam(deployment.teamId),
     ) as SQL,
     batch: batch(sql`${deployment.expiresAt}`),
-    guard: overdue,
+    guard: (found) => sql`${overdue(found)} and ${stillOfActiveTeam(found.teamId)}`,
     set: () => ({ stateReason: sql`'its time limit has passed'` }),
   },
   releases: 'deployments',

@@ -4,8 +4,10 @@ import { and, desc, eq } from 'drizzle-orm'
 import { event } from '../db/event.ts'
 import { idempotencyKey } from '../db/idempotency-key.ts'
 import { operation } from '../db/operation.ts'
+import { statementOf } from '../db/prepared.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { Call, Database, KeyReused, Moved, Replayed, Row } from './transition.ts'
+import { textParam } from './transition-statement.ts'
 
 /** What a call that won under this key was told; null when none did. A fresh statement: it sees what a waiter could not. */
 export async function answeredBefore(
@@ -14,16 +16,21 @@ export async function answeredBefore(
 ): Promise<Replayed | KeyReused | null> {
   const { idempotency, actor } = call
   if (!idempotency) return null
-  const [stored] = await db
-    .select()
-    .from(idempotencyKey)
-    .where(
-      and(
-        eq(idempotencyKey.actorId, actor.id),
-        eq(idempotencyKey.mutation, idempotency.mutation),
-        eq(idempotencyKey.key, idempotency.key),
-      ),
-    )
+  const statement = statementOf(db, 'read:answeredBefore', () =>
+    db
+      .select()
+      .from(idempotencyKey)
+      .where(
+        and(
+          eq(idempotencyKey.actorId, textParam('actorId')),
+          eq(idempotencyKey.mutation, textParam('mutation')),
+          eq(idempotencyKey.key, textParam('key')),
+        ),
+      )
+      .prepare('read:answeredBefore'),
+  )
+  const { mutation, key } = idempotency
+  const [stored] = await statement.execute({ actorId: actor.id, mutation, key })
   if (!stored) return null
   if (stored.inputHash !== idempotency.inputHash) return { kind: 'key-reused', firstUsedAt: stored.createdAt }
   return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }

@@ -1,35 +1,17 @@
 // Why a resource could not be moved, told from the row as it was under the lock, and what would be accepted instead.
-import { and, eq, inArray } from 'drizzle-orm'
 import { resource } from '../db/resource.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
+import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
 export type Resource = typeof resource.$inferSelect
 export type ResourceAction = keyof typeof resourceMachine.moves
 
 /** The live resource that holds a name, if one does. */
-export async function liveNamed(
-  db: Database,
-  teamId: string,
-  environment: string,
-  name: string,
-): Promise<Resource | null> {
-  const [row] = await db
-    .select()
-    .from(resource)
-    .where(
-      and(
-        eq(resource.teamId, teamId),
-        eq(resource.environment, environment),
-        eq(resource.name, name),
-        inArray(resource.state, [...liveResourceStates]),
-      ),
-    )
-  return row ?? null
-}
+export const liveNamed = liveNamedIn('resource', resource, liveResourceStates)
 
 const where = (row: Resource) => `${row.name} in ${row.environment}`
 

@@ -6,6 +6,7 @@ import { resource } from '../db/resource.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
 import { stateIs } from './operation-rule.ts'
+import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
 
@@ -82,9 +83,13 @@ export const expireResource = defineRule({
   subject: {
     ...part,
     action: 'deleteResource',
-    where: and(inArray(resource.state, [...liveResourceStates]), overdue(resource)) as SQL,
+    where: and(
+      inArray(resource.state, [...liveResourceStates]),
+      overdue(resource),
+      ofActiveTeam(resource.teamId),
+    ) as SQL,
     batch: batch(sql`${resource.expiresAt}`),
-    guard: overdue,
+    guard: (found) => sql`${overdue(found)} and ${stillOfActiveTeam(found.teamId)}`,
     set: () => ({ ...deleted(), stateReason: sql`'its time limit has passed'` }),
   },
   releases: 'resources',

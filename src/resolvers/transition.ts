@@ -79,7 +79,7 @@ export interface Idempotency {
 }
 
 export interface Call extends Cause {
-  /** The rule's own parameters, as text; null where absent. */
+  /** The rule's own parameters, as text; null where absent. Those that every call has are told below, never here. */
   readonly values?: Readonly<Record<string, string | number | null>>
   readonly idempotency?: Idempotency
   readonly expectedVersion?: number

@@ -1,0 +1,32 @@
+// Who holds a name in an environment: at most one live row of a kind, by its unique index.
+import { and, eq, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
+import type { deployment } from '../db/deployment.ts'
+import { statementOf } from '../db/prepared.ts'
+import type { resource } from '../db/resource.ts'
+import type { Database, Row } from './transition.ts'
+import { textParam } from './transition-statement.ts'
+
+type NamedTable = typeof deployment | typeof resource
+
+/** The look-up of the live row of a name, in one named statement; null when nobody holds the name. */
+export const liveNamed =
+  <T extends NamedTable>(word: string, table: T, live: readonly string[]) =>
+  async (db: Database, teamId: string, environment: string, name: string): Promise<Row<T> | null> => {
+    const statement = statementOf(db, `read:${word}.liveNamed`, () =>
+      db
+        .select()
+        .from(table as never)
+        .where(
+          and(
+            eq(table.teamId, textParam('teamId')),
+            eq(table.environment, textParam('environment')),
+            eq(table.name, textParam('name')),
+            sql`${table.state} in (${sql.raw(quoted(live))})`,
+          ),
+        )
+        .prepare(`read:${word}.liveNamed`),
+    )
+    const [row] = (await statement.execute({ teamId, environment, name })) as Row<T>[]
+    return row ?? null
+  }
