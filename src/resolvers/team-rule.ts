@@ -12,8 +12,8 @@ export const ofActiveTeam = (teamId: SQLWrapper): SQL =>
   sql`exists (select 1 from ${team} w where w.id = ${teamId} and w.state in (${sql.raw(quoted(inUse))}))`
 
 /**
- * For the guard: waits for whoever is moving the team, and reads what came of it. FOR SHARE, because FOR KEY SHARE would
- * take the row of before the move. Locked after its subject, as the team's key is when an operation is queued.
+ * For the guard: the row at its newest, which FOR KEY SHARE would not show. Whoever is moving the team is not waited for:
+ * what belongs to it is left to the next pass, and no other team's things with it.
  */
 export const stillOfActiveTeam = (teamId: SQLWrapper): SQL =>
-  sql`exists (select 1 from ${team} w where w.id = ${teamId} and w.state in (${sql.raw(quoted(inUse))}) for share)`
+  sql`exists (select 1 from ${team} w where w.id = ${teamId} and w.state in (${sql.raw(quoted(inUse))}) for share skip locked)`

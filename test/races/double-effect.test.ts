@@ -23,7 +23,8 @@ describe('R20', () => {
   /** Two replicas run the same pass; the first is held with its rows moved and locked. */
   const play = async (world: World, rule: Rule, facts: Parameters<World['deployment']>[0], waits: boolean) => {
     const ids = [await world.deployment(facts), await world.deployment(facts)]
-    const queue = await holdQueue(world.stranger, world.team.teamId)
+    // What gives room back waits at the counters, what only queues work at the team.
+    const queue = await (rule.releases ? holdCounters : holdQueue)(world.stranger, world.team.teamId)
     const first = underWay(pass(world, rule))
     await untilBlocked(world.stranger, rule.name)
     const second = underWay(pass(world, rule))
