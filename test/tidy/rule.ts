@@ -247,7 +247,6 @@ export const rules: readonly Rule[] = [
         count: 1,
         because: 'asks a driver again after the time that it named',
       },
-      'test/drivers/provision-redis-fixture.ts': { count: 1, because: 'nobody signals that a Redis listens' },
       'test/drivers/runtime.conformance.ts': { count: 1, because: 'asks a driver again after the time that it named' },
       'test/readme/terminal.ts': { count: 1, because: 'nobody signals the end of a process group' },
       'test/wire-proxy.ts': { count: 1, because: 'the delay is the fault that the proxy injects' },
