@@ -76,10 +76,6 @@ export const rules: readonly Rule[] = [
       const count = lines.at(-1) === '' ? lines.length - 1 : lines.length
       return count > 300 ? [{ line: 301, what: `it has ${count} lines` }] : []
     },
-    known: {
-      'test/drivers/provision-postgres.test.ts': { count: 1, because: 'to be split by what it proves' },
-      'test/drivers/provision-redis.test.ts': { count: 1, because: 'to be split by what it proves' },
-    },
   },
   {
     name: 'a file opens with 1 to 6 comment lines',
