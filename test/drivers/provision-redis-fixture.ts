@@ -3,11 +3,10 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '@redis/client'
 import type { ResourceRef } from '../../src/drivers/provision/driver.ts'
 import { createRedisProvisioner, type RedisProvisionerOptions } from '../../src/drivers/provision/redis.ts'
@@ -41,7 +40,7 @@ export interface RedisFixture {
 
 export interface RedisServer {
   readonly url: string
-  log(): Promise<string>
+  log(): string
   /** Stops and starts it; keys stay, users only with an aclfile. */
   restart(): Promise<void>
   stop(): Promise<void>
@@ -63,25 +62,23 @@ export async function startRedis({ aclFile = false, settings = '' } = {}): Promi
     'bind 127.0.0.1',
     `dir ${folder}`,
     'save 900 1',
-    'logfile server.log',
+
     access,
     settings,
   ]
   await writeFile(join(folder, 'redis.conf'), lines.join('\n'))
   const url = `redis://:${password}@127.0.0.1:${port}`
+  let said = ''
   const start = async () => {
-    const child = spawn('redis-server', [join(folder, 'redis.conf')], { stdio: 'ignore' })
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const [client] = [await connectTo(url)]
-        await client.sendCommand(['PING'])
-        client.destroy()
-        return child
-      } catch (error) {
-        if (attempt === 200) throw error
-        await delay(25)
-      }
-    }
+    const server = spawn('redis-server', [join(folder, 'redis.conf')], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const ready = Promise.withResolvers<void>()
+    server.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8')
+      if (chunk.includes('Ready to accept connections')) ready.resolve()
+    })
+    server.once('exit', () => ready.reject(new Error(`redis-server did not start: ${said.slice(-500)}`)))
+    await ready.promise
+    return server
   }
   let child = await start()
   const end = async () => {
@@ -91,7 +88,7 @@ export async function startRedis({ aclFile = false, settings = '' } = {}): Promi
   }
   return {
     url,
-    log: () => readFile(join(folder, 'server.log'), 'utf8'),
+    log: () => said,
     async restart() {
       await end()
       child = await start()
