@@ -99,7 +99,7 @@ export const operationMachine = declareMachine({
       to: 'CANCELLED',
       by: ['caller'],
       refusal: 'IllegalState',
-      guard: 'its subject moves to FAILED in the same statement; never a teardown',
+      guard: 'it was never taken up; its subject moves to FAILED in the same statement; never a teardown',
       description: 'Take back accepted work that has not begun.',
     },
   },

@@ -132,7 +132,8 @@ export class Claim {
     }
     let ending: Ending
     try {
-      ending = this.#usedUp() ?? (await this.#effect.run(work))
+      ending = (await this.#usedUp(work)) ?? (await this.#effect.run(work))
+      ending = await this.#bounded(work, ending)
     } catch (error) {
       log.error('an operation was interrupted; it is tried again', { ...facts, error })
       const failed = !(error instanceof DatabaseFault)
@@ -142,7 +143,7 @@ export class Claim {
     }
     const outcome = 'outcome' in ending ? `${ending.kind}: ${ending.outcome}` : ending.kind
     log.info('operation', { ...facts, outcome })
-    await this.#settle(this.#bounded(ending), cause)
+    await this.#settle(ending, cause)
   }
 
   async #call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>> {
@@ -189,16 +190,16 @@ export class Claim {
   }
 
   /** Failures that are used up end the operation, where its kind says so. */
-  #bounded(ending: Ending): Ending {
+  async #bounded(work: Work, ending: Ending): Promise<Ending> {
     const failed = (ending.kind === 'unknown' || ending.kind === 'postpone') && ending.failed
-    return (failed && this.#usedUp(1, ending.outcome)) || ending
+    return (failed && (await this.#usedUp(work, 1, ending.outcome))) || ending
   }
 
   /** Counts workers that died at it too: what kills each of its workers is not tried for ever. */
-  #usedUp(more = 0, last = 'its worker died'): Ending | undefined {
+  async #usedUp(work: Work, more = 0, last = 'its worker died'): Promise<Ending | undefined> {
     const { maxFailures, giveUp } = this.#effect
     if (maxFailures === null || this.operation.failures + more < maxFailures) return undefined
-    return giveUp?.(`gave up after ${maxFailures} failures; the last one: ${last}`)
+    return giveUp?.(work, `gave up after ${maxFailures} failures; the last one: ${last}`)
   }
 
   async #store(ending: Ending, cause: Cause): Promise<void> {

@@ -34,7 +34,12 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
         const subject = await subjectOf(db, 'Deployment', work.operation)
         return subject ? rollOut(tools, work, subject) : movedOn
       },
-      giveUp: (outcome) => ({ kind: 'finish', rule: rule(rules.markDeploymentFailed), outcome }),
+      // What may run all the same is stopped, as far as that can be done now: FAILED means that nothing of it shall run.
+      giveUp: async (work, outcome) => {
+        const subject = await subjectOf(db, 'Deployment', work.operation)
+        if (subject) await untilDone(work, () => work.call((signal) => driver.stop(refOf(subject), work.fence, signal)))
+        return { kind: 'finish', rule: rule(rules.markDeploymentFailed), outcome }
+      },
     },
     {
       kind: 'deployment.stop',

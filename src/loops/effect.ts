@@ -45,7 +45,7 @@ export interface Effect {
   readonly maxFailures: number | null
   run(work: Work): Promise<Ending>
   /** How it ends when its failures are used up. */
-  giveUp?(outcome: string): Ending
+  giveUp?(work: Work, outcome: string): Promise<Ending>
 }
 
 const firstBackoffMs = 500

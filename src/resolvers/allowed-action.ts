@@ -73,7 +73,10 @@ export function operationActions(actor: Actor, row: OperationView, subject: Subj
     row.state === 'FAILED' ? (never(isRetriable(row.kind)) ?? overtaken ?? subjectFailed(subject)) : null,
   ])
   return [
-    ...answer(actor, 'Operation', row.state, { cancelOperation: () => never(isCancellable(row.kind)) ?? overtaken }),
+    ...answer(actor, 'Operation', row.state, {
+      cancelOperation: () =>
+        never(isCancellable(row.kind)) ?? overtaken ?? (row.attempt === 0 ? null : 'It has begun already.'),
+    }),
     retry,
   ]
 }

@@ -233,7 +233,7 @@ export const markDeploymentDeleted = defineRule({
   also: { ...claimed, action: 'succeedOperation', set: ended },
 })
 
-/** Taking back accepted work: the operation before it begins, and its subject with it. */
+/** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */
 export const cancelRollOut = defineRule({
   name: 'cancelRollOut',
   subject: {
@@ -246,7 +246,9 @@ export const cancelRollOut = defineRule({
     machine: operationMachine,
     action: 'cancelOperation',
     where: eq(operation.id, textParam('operationId')),
-    guard: (found) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')}
+    guard: (
+      found,
+    ) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
       and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
     set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
   },

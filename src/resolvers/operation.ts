@@ -128,14 +128,14 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
   const because =
     action === 'retryOperation'
       ? 'only a FAILED roll-out whose deployment is still FAILED at the same generation can be repeated'
-      : 'only a PENDING roll-out or provision can be cancelled; what ends something never'
+      : 'only a roll-out or provision that was never taken up can be cancelled; what ends something never'
   return illegalState(
     'IllegalState',
     `${action} is not possible: the operation ${work.kind} has been ${work.state} since ${work.stateChangedAt.toISOString()}, and ${because}.`,
     { operation: work, action },
     [
       lookAt('operation', { id: work.id }, 'See what became of it.'),
-      ...(work.subjectType === 'Deployment' && work.kind === 'deployment.roll_out' && work.state === 'RUNNING'
+      ...(work.subjectType === 'Deployment' && work.kind === 'deployment.roll_out' && passing
         ? [callInstead('stopDeployment', { id: work.subjectId }, 'Stop the deployment: that supersedes the roll-out.')]
         : []),
     ],

@@ -226,7 +226,9 @@ export const cancelProvision = defineRule({
     machine: operationMachine,
     action: 'cancelOperation',
     where: eq(operation.id, textParam('operationId')) as SQL,
-    guard: (found) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')}
+    guard: (
+      found,
+    ) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
       and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
     set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
   },

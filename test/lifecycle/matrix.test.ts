@@ -91,7 +91,13 @@ describe('Operation', () => {
     const move = operationMoves[cell.action]
     if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
     const subjectId = await world.deployment({ state: move.subject, generation: move.outdated ? 2 : 1 })
-    const facts = { subjectId, state: from as OperationState, claimToken: 'mine', attempt: 1, dueInSeconds: -1 }
+    const facts = {
+      subjectId,
+      state: from as OperationState,
+      claimToken: 'mine',
+      attempt: from === 'PENDING' ? 0 : 1,
+      dueInSeconds: -1,
+    }
     const id = await world.operation({ ...facts, ...(move.ownKind ? { kind: `test.${cell.action}.${from}` } : {}) })
     const ask = () => move.ask(world, { id, subjectId, kind: `test.${cell.action}.${from}` })
     if (cell.action !== 'retryOperation') return check(cell, 'operation', id, ask)

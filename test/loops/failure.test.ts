@@ -6,6 +6,7 @@ import type { RuntimeDriver } from '../../src/drivers/runtime/driver.ts'
 import { deploymentEffects } from '../../src/loops/deployment-effect.ts'
 import { backoffMs } from '../../src/loops/effect.ts'
 import { deleteDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
+import { cancelOperation } from '../../src/resolvers/operation.ts'
 import { testSealing } from '../row.ts'
 import { openStage, type Stage, startsOf, until } from './fixture.ts'
 
@@ -88,7 +89,32 @@ test('what kills every worker that takes it is given up', async () => {
   )
   stage.replica()
   expect((await stage.reaches(id, 'FAILED')).stateReason).toMatch(/gave up after 8 failures; .*worker died/)
-  expect(stage.driver.log()).toEqual([])
+  // Nothing is started any more; what may run all the same is stopped.
+  expect(stage.driver.log().map(({ call }) => call)).toEqual(['stop'])
+})
+
+test('what is given up after it may have started leaves nothing running', async () => {
+  const { driver } = stage.replica()
+  driver.faultNext('ensure', { kind: 'unknown', done: true }, 100)
+  driver.faultNext('observe', { kind: 'unreachable' }, 100)
+  const id = await stage.deploy()
+  await hurried(async () => expect((await stage.deployment(id)).state).toBe('FAILED'))
+  expect(startsOf(stage.driver, id)).toBe(1)
+  expect(stage.driver.liveRuns()).toEqual([])
+})
+
+test('a roll-out that has begun and waits to be tried again cannot be cancelled', async () => {
+  const { driver } = stage.replica()
+  driver.faultNext('ensure', { kind: 'unreachable' }, 1)
+  const id = await stage.deploy()
+  await until(async () => expect((await stage.operations(id))[0]).toMatchObject({ attempt: 1, state: 'PENDING' }))
+  const [work] = await stage.operations(id)
+  const answer = await cancelOperation(stage.context, { id: String(work?.id) })
+  expect(answer).toMatchObject({
+    refusal: 'IllegalState',
+    remedies: [{ query: 'operation' }, { mutation: 'stopDeployment' }],
+  })
+  await hurried(async () => expect((await stage.deployment(id)).state).toBe('HEALTHY'))
 })
 
 describe('an unknown outcome', () => {
