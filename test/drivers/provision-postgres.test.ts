@@ -76,6 +76,20 @@ describe('PostgreSQL provisioner: runners that come too late', () => {
     expect(await fixture.exists(spec)).toBe(call === 'deprovision')
   })
 
+  test.each(['fence', 'record active'])(
+    'a record that moved on before "%s", whoever moved it, is not written over',
+    async (at) => {
+      const spec = specOf(newRef())
+      await made(spec)
+      const first = parked(at)
+      const late = first.driver.resume(spec, fenceOf(spec, 2), calm)
+      await first.reached
+      await fixture.admin`UPDATE pawl_provision.ledger SET revision = revision + 1 WHERE incarnation = ${spec.incarnation}`
+      first.go()
+      expect(await late).toMatchObject({ kind: 'stale' })
+    },
+  )
+
   test('an abort ends the call at once, and frees the resource', async () => {
     const spec = specOf(newRef())
     const abort = new AbortController()
