@@ -64,7 +64,7 @@ export interface PostgresFixture {
 
 /** Starts a cluster that writes all statements to its log. */
 export async function createPostgresFixture(major: 15 | 18): Promise<PostgresFixture> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'pawl-provision-'))
+  const dataDir = await mkdtemp(join(tmpdir(), 'pawl-test-provision-'))
   const server: EmbeddedPostgres = await startEmbeddedPostgres({
     dataDir,
     major,

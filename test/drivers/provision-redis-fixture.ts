@@ -76,6 +76,10 @@ export async function startRedis({ aclFile = false, settings = '' } = {}): Promi
       said += chunk.toString('utf8')
       if (chunk.includes('Ready to accept connections')) ready.resolve()
     })
+    // A test that fails must leave no server behind, nor a run that is broken off.
+    const kill = () => void server.kill('SIGKILL')
+    process.once('exit', kill)
+    server.once('exit', () => process.off('exit', kill))
     server.once('exit', () => ready.reject(new Error(`redis-server did not start: ${said.slice(-500)}`)))
     await ready.promise
     return server
@@ -116,16 +120,37 @@ export async function connectTo(url: string) {
 export async function createRedisFixture(url: string): Promise<RedisFixture> {
   const client = await connectTo(url)
   const admin: Admin = (...command) => client.sendCommand(command)
+  const users = new Set<string>()
+  const note = ([name, , user]: readonly string[]) => void (name === 'ACL' && user !== undefined && users.add(user))
   const keysOf = async ({ incarnation }: ResourceRef) => (await admin('KEYS', `pawl:${incarnation}:*`)) as string[]
   return {
     url,
     admin,
-    provisioner: (options = {}) => createRedisProvisioner({ url, ...options }),
+    provisioner: ({ beforeCommand, ...options } = {}) =>
+      createRedisProvisioner({
+        url,
+        ...options,
+        beforeCommand(command) {
+          note(command)
+          return beforeCommand?.(command)
+        },
+      }),
     exists: async (ref) =>
       (await admin('ACL', 'GETUSER', `pawl_${ref.incarnation}`)) !== null || (await keysOf(ref)).length > 0,
-    plantForeign: async (ref) =>
-      void (await admin('ACL', 'SETUSER', `pawl_${ref.incarnation}`, 'on', '>whatever', '+ping')),
-    dispose: async () => client.destroy(),
+    async plantForeign({ incarnation }) {
+      note(['ACL', 'SETUSER', `pawl_${incarnation}`])
+      await admin('ACL', 'SETUSER', `pawl_${incarnation}`, 'on', '>whatever', '+ping')
+    },
+    // A server that was given to the tests is left as it was.
+    async dispose() {
+      for (const incarnation of [...users].map((user) => user.slice('pawl_'.length))) {
+        await admin('ACL', 'DELUSER', `pawl_${incarnation}`)
+        const keys = await keysOf({ subjectId: '', incarnation })
+        await admin('UNLINK', `pawl-provision:ledger:${incarnation}`, ...keys)
+        await admin('ZREM', 'pawl-provision:owned', incarnation)
+      }
+      client.destroy()
+    },
   }
 }
 

@@ -27,11 +27,10 @@ export interface ProvisionHarness {
   dispose(): Promise<void>
 }
 
-let made = 0
 /** A signal that is never aborted. */
 export const calm = new AbortController().signal
 export const newRef = (): ResourceRef => ({
-  subjectId: `res_${++made}`,
+  subjectId: `res_${randomBytes(6).toString('hex')}`,
   incarnation: randomBytes(12).toString('hex'),
 })
 export const newPassword = (): string => randomBytes(24).toString('hex')
