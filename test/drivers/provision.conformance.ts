@@ -29,11 +29,9 @@ export interface ProvisionHarness {
 
 /** A signal that is never aborted. */
 export const calm = new AbortController().signal
-export const newRef = (): ResourceRef => ({
-  subjectId: `res_${randomBytes(6).toString('hex')}`,
-  incarnation: randomBytes(12).toString('hex'),
-})
-export const newPassword = (): string => randomBytes(24).toString('hex')
+const hex = (bytes: number): string => randomBytes(bytes).toString('hex')
+export const newRef = (): ResourceRef => ({ subjectId: `res_${hex(6)}`, incarnation: hex(12) })
+export const newPassword = (): string => hex(24)
 export const specOf = (ref: ResourceRef, password = newPassword()): ResourceSpec => ({
   ...ref,
   name: 'tested',
@@ -276,6 +274,20 @@ export function provisionConformance(name: string, make: () => Promise<Provision
         expect(outcome.kind).toBe('unreachable')
       }
       expect(await harness.exists(ref)).toBe(false)
+    })
+
+    test('what is writable already stays as it is, sessions too, under the fence', async () => {
+      const ref = newRef()
+      const { url } = await doneValue(driver.provision(specOf(ref), fenceOf(ref, 2), calm))
+      const client = await harness.connect(url)
+      expect(await driver.setWritable(ref, true, fenceOf(ref, 3), calm)).toEqual(doneNull)
+      await client.write('still here')
+      expect(await driver.setWritable(ref, true, fenceOf(ref, 2), calm)).toMatchObject({ kind: 'stale' })
+      await client.end()
+      await doneValue(driver.pause(ref, fenceOf(ref, 4), calm))
+      expect(await driver.setWritable(ref, true, fenceOf(ref, 4), calm)).toEqual(doneNull)
+      expect(await observe(ref)).toMatchObject({ state: 'paused' })
+      await refused(url)
     })
 
     test('R74 a rotation of a paused resource leaves it paused', async () => {

@@ -62,9 +62,16 @@ export function createRedisProvisioner(options: RedisProvisionerOptions): Provis
         await save(line)
         return connection(spec)
       }),
-    // Redis tells no size at all times, so there is no quota that this would serve.
-    setWritable: async (_ref, writable) =>
-      writable ? done(null) : refused('A REDIS resource cannot be made read-only: its size is not measured'),
+    // Redis tells no size at all times, so there is no quota that read-only would serve; writable it always is.
+    setWritable: (ref, writable, fence, signal) =>
+      call([ref, fence], signal, async (line) => {
+        if (!writable) return refused('A REDIS resource cannot be made read-only: its size is not measured')
+        await ledger.act(line, ref, fence, 'change', (found) => ({
+          state: there(found).state ?? 'active',
+          commands: [],
+        }))
+        return done(null)
+      }),
     deprovision: (ref, fence, signal) =>
       call([ref, fence], signal, (line) => deprovision(line, ref, fence, options.purge ?? {})),
     listOwned: (signal) => call([null, null], signal, async (line) => done(await ledger.listLedger(line))),
