@@ -12,6 +12,7 @@ import { closeProvisioners, type Provisioners, startProvisioners } from './drive
 import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
 import { createLog, type Log } from './log.ts'
+import { countMoves, type Told } from './loops/count.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
 import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
 import { expireLoop } from './loops/expire.ts'
@@ -127,11 +128,14 @@ function startWorker({ work, driver, provisioners, sealing, metrics, log }: Work
     [...deploymentEffects(db, driver, sealing), ...resourceEffects(db, provisionerOf, sealing)],
     { db, metrics, log, workerId },
   )
-  const accepted = () => dispatcher.nudge()
+  const told: Told = (rule, count) => {
+    countMoves(metrics, rule, count)
+    dispatcher.nudge()
+  }
   const loops: Loop[] = [
-    expireLoop(db, accepted),
-    teardownLoop(db, accepted),
-    measureLoop(db, provisionerOf, accepted),
+    expireLoop(db, told),
+    teardownLoop(db, told),
+    measureLoop(db, provisionerOf, told),
     trimLoop(db),
   ].map((loop) => startLoop(loop, { metrics, log }))
   down.add('work', 'operations', () => dispatcher.drain(drainMs))

@@ -155,9 +155,9 @@ export const validationFailed = (faults: readonly Fault[]): Refusal<'ValidationF
   })
 
 /** The same words for "is not there" and "is not yours". */
-export const notFound = (what: string, id: string): Refusal<'NotFound'> =>
+export const notFound = (what: string, id: string, hint = ''): Refusal<'NotFound'> =>
   refuse('NotFound', {
-    message: `There is no ${what} ${JSON.stringify(id.slice(0, 80))}.`,
+    message: `There is no ${what} ${JSON.stringify(id.slice(0, 80))}.${hint}`,
     remedies: [lookAt(`${what}s`, {}, `List the ${what}s that you may see.`)],
   })
 

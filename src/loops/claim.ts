@@ -13,6 +13,7 @@ import {
   supersedeOperation,
 } from '../resolvers/operation-rule.ts'
 import { type Cause, type Database, type Operation, type Rule, transition } from '../resolvers/transition.ts'
+import { countMoves } from './count.ts'
 import { backoffMs, type Effect, type Ending, type Work } from './effect.ts'
 
 /** How long things may take, in ms; tests shorten them. */
@@ -48,6 +49,8 @@ const known: Readonly<Record<Outcome<never>['kind'], true>> = {
 /** Of what a driver says, what the database can store. */
 const maxOutcomeLength = 2_000
 const storable = (text: string) => text.replaceAll('\0', '').slice(0, maxOutcomeLength).toWellFormed()
+
+type Values = Readonly<Record<string, string | number | null>>
 
 /** A claim that this process holds. */
 export class Claim {
@@ -125,6 +128,7 @@ export class Claim {
       },
       leave: this.#leave.signal,
       call: (run) => this.#call(run),
+      move: (rule, values) => this.#movesBoth(rule, cause, values),
       pause: async (ms) => {
         await sleep(ms, undefined, { signal: this.#leave.signal }).catch(() => {})
         return !this.#leave.signal.aborted
@@ -214,15 +218,7 @@ export class Claim {
     const said = 'outcome' in ending ? storable(ending.outcome) : ''
     switch (ending.kind) {
       case 'finish': {
-        const values = {
-          id: operation.subjectId,
-          teamId: operation.teamId,
-          generation: operation.generation,
-          claimToken,
-          outcome: said,
-          ...ending.values,
-        }
-        if (await this.#moves(ending.rule, { ...cause, operationId: operation.id, values })) return
+        if (await this.#movesBoth(ending.rule, cause, { outcome: said, ...ending.values })) return
         return this.#store({ kind: 'moved-on' }, cause)
       }
       case 'moved-on': {
@@ -253,14 +249,18 @@ export class Claim {
     }
   }
 
+  /** The subject at the operation's generation, and the operation under this claim. */
+  #movesBoth(rule: Rule, cause: Cause, more: Values): Promise<boolean> {
+    const { id: operationId, subjectId: id, teamId, generation, claimToken } = this.operation
+    return this.#moves(rule, { ...cause, operationId, values: { id, teamId, generation, claimToken, ...more } })
+  }
+
   async #moves(rule: Rule, call: Parameters<typeof transition>[2]): Promise<boolean> {
     const { db, metrics } = this.#tools
     const { kind } = await transition(db, rule, call)
-    metrics.transition(
-      rule.subject.machine.entity,
-      rule.subject.action,
-      kind === 'moved' ? 'moved' : kind === 'missing' ? 'missing' : 'illegal_state',
-    )
+    const { machine, action } = rule.subject
+    if (kind === 'moved') countMoves(metrics, rule, 1)
+    else metrics.transition(machine.entity, action, kind === 'missing' ? 'missing' : 'illegal_state')
     return kind === 'moved'
   }
 }

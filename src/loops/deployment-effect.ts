@@ -6,7 +6,7 @@ import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/run
 import * as rules from '../resolvers/deployment-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import { resolveEnv } from '../resolvers/reference.ts'
-import { type Database, type Rule, transition } from '../resolvers/transition.ts'
+import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
 
@@ -75,24 +75,10 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
 const refOf = (subject: Subject): WorkloadRef => ({ subjectId: subject.id, incarnation: subject.incarnation })
 
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
-  const { operation } = work
   if (subject.state === 'BUILDING') {
     const ready = await prepare(tools, work, subject)
     if (ready.kind !== 'done') return failedOr(ready)
-    const claim = String(operation.claimToken)
-    const values = {
-      id: subject.id,
-      teamId: subject.teamId,
-      generation: operation.generation,
-      claimToken: claim,
-      outcome: 'the image is ready',
-    }
-    const started = await transition(tools.db, rules.rollOutDeployment, {
-      ...work.cause,
-      operationId: operation.id,
-      values,
-    })
-    if (started.kind !== 'moved') return movedOn
+    if (!(await work.move(rule(rules.rollOutDeployment), { outcome: 'the image is ready' }))) return movedOn
   } else if (subject.state !== 'DEPLOYING') return movedOn
   const outcome = await start(tools, work, subject)
   if (outcome.kind !== 'done') return failedOr(outcome)

@@ -6,6 +6,7 @@ import { isAnythingDue, renewLeases } from '../resolvers/operation.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../resolvers/operation-rule.ts'
 import { type Rule, transitionEach } from '../resolvers/transition.ts'
 import { Claim, type ClaimTools, type Timing, timing as usual } from './claim.ts'
+import { countMoves } from './count.ts'
 import type { Effect } from './effect.ts'
 import { type Loop, startLoop } from './loop.ts'
 
@@ -49,6 +50,7 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
     const rule = supersedeOutdated(subjectType) as unknown as Rule
     for (let total = 0; ; ) {
       const moved = await transitionEach(db, rule, { ...cause(), values: { kinds: kinds.join(',') } }, supersedeBatch)
+      countMoves(tools.metrics, rule, moved.length)
       total += moved.length
       if (moved.length < supersedeBatch || signal.aborted) return total
     }
@@ -66,6 +68,7 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       if (error instanceof DatabaseFault && error.constraint === 'operation_one_per_subject') return []
       throw error
     })
+    countMoves(tools.metrics, rule as unknown as Rule, claimed.length)
     for (const { row, before } of claimed) work(new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools))
     return claimed.length
   }

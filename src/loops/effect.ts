@@ -15,6 +15,8 @@ export interface Work {
   readonly leave: AbortSignal
   /** Calls a driver: timed, counted, bounded; one that throws, hangs or answers what is none is an unknown outcome. */
   call<T>(run: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>>
+  /** Makes a step on the way: the subject and the operation move together; false when either has moved on. */
+  move(rule: Rule, values: Readonly<Record<string, string | number | null>>): Promise<boolean>
   /** Waits between two calls; false when the work is to be left instead. */
   pause(ms: number): Promise<boolean>
 }

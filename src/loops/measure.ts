@@ -3,6 +3,7 @@
 import type { Provisioner } from '../drivers/provision/driver.ts'
 import { judgeSize, type Measurable, takeMeasurable } from '../resolvers/resource-size.ts'
 import type { Database } from '../resolvers/transition.ts'
+import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 100
@@ -12,7 +13,7 @@ const itemTimeoutMs = 10_000
 export const measureLoop = (
   db: Database,
   provisioners: (type: Measurable['type']) => Provisioner,
-  accepted: () => void,
+  told: Told,
 ): LoopDeclaration => ({
   name: 'measure',
   everyMs,
@@ -29,9 +30,10 @@ export const measureLoop = (
         continue
       }
       const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: `measure-${crypto.randomUUID()}` }
-      items[(await judgeSize(db, found, seen.value.sizeBytes, cause)) ? 'moved' : 'unchanged']++
+      const moved = await judgeSize(db, found, seen.value.sizeBytes, cause)
+      if (moved) told(moved, 1)
+      items[moved ? 'moved' : 'unchanged']++
     }
-    if (items.moved > 0) accepted()
     return items
   },
 })

@@ -3,21 +3,27 @@
 import { tearDownDeployment } from '../resolvers/deployment-rule.ts'
 import { deprovisionResource } from '../resolvers/resource-rule.ts'
 import { type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
+import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 100
 const rules = [tearDownDeployment, deprovisionResource] as unknown as Rule[]
 
-export const teardownLoop = (db: Database, accepted: () => void): LoopDeclaration => ({
+export const teardownLoop = (db: Database, told: Told): LoopDeclaration => ({
   name: 'teardown',
   everyMs: 60_000,
   deadlineMs: 45_000,
   async pass() {
     const cause = { actor: { kind: 'loop', id: 'teardown' }, requestId: `teardown-${crypto.randomUUID()}` }
     // Each by itself: one entity whose rows cannot be moved must not keep the other from its end.
-    const passes = await Promise.allSettled(rules.map((rule) => transitionEach(db, rule, cause, batch)))
-    const moved = passes.reduce((sum, pass) => sum + (pass.status === 'fulfilled' ? pass.value.length : 0), 0)
-    if (moved > 0) accepted()
+    const passes = await Promise.allSettled(
+      rules.map(async (rule) => {
+        const { length } = await transitionEach(db, rule, cause, batch)
+        if (length > 0) told(rule, length)
+        return length
+      }),
+    )
+    const moved = passes.reduce((sum, pass) => sum + (pass.status === 'fulfilled' ? pass.value : 0), 0)
     for (const pass of passes) if (pass.status === 'rejected') throw pass.reason
     return { moved }
   },

@@ -1,6 +1,6 @@
 // Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
 import { deployment, type Env } from '../db/deployment.ts'
-import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { type DeploymentAction, deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
@@ -15,46 +15,39 @@ export const liveNamed = liveNamedIn('deployment', deployment, liveDeploymentSta
 
 const where = (row: Deployment) => `${row.name} in ${row.environment}`
 
-/** What is accepted instead, for this very row: found out, not guessed. */
-async function wayOn(db: Database, row: Deployment): Promise<Remedy[]> {
-  const look = lookAt('deployment', { id: row.id }, 'See what it is doing and what may be done next.')
+/** The actions whose wish is that the workload runs. */
+const wantsItToRun: readonly DeploymentAction[] = ['redeployDeployment', 'startDeployment']
+
+/** What is accepted instead and serves the same wish, for this very row: found out, not guessed; never the opposite. */
+async function wayOn(db: Database, action: DeploymentAction, row: Deployment): Promise<Remedy[]> {
+  const { id, name, environment, image } = row
+  const look = lookAt('deployment', { id }, 'See what it is doing and what may be done next.')
+  const wanted = wantsItToRun.includes(action)
   switch (row.state) {
     case 'STOPPED':
-      return [callInstead('startDeployment', { id: row.id }, 'Start the stopped deployment again.')]
-    case 'STOPPING':
-      return [
-        look,
-        callInstead('deleteDeployment', { id: row.id }, 'Delete it instead of waiting until it is stopped.'),
-      ]
+      return wanted ? [callInstead('startDeployment', { id }, 'Start the stopped deployment again.'), look] : [look]
+    case 'FAILED':
+      return wanted ? [callInstead('redeployDeployment', { id }, 'Roll it out again.'), look] : [look]
     case 'BUILDING':
     case 'DEPLOYING':
     case 'HEALTHY':
-    case 'FAILED':
-      return [callInstead('redeployDeployment', { id: row.id }, 'Roll it out again.'), look]
+    case 'STOPPING':
+      return [look]
     case 'EXPIRED':
     case 'DELETING':
     case 'DELETED': {
-      const heir = await liveNamed(db, row.teamId, row.environment, row.name)
+      const heir = await liveNamed(db, row.teamId, environment, name)
       if (heir)
         return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
-      const { name, environment, image } = row
-      return [
-        callInstead(
-          'deploy',
-          { name, environment, image },
-          'Make a new deployment of that name; the ended one never comes back.',
-        ),
-      ]
+      if (!wanted) return [look]
+      const again = 'Make a new deployment of that name; the ended one never comes back.'
+      return [callInstead('deploy', { name, environment, image }, again), look]
     }
   }
 }
 
 /** The state is not one that the action may start from. */
-export async function wrongState(
-  db: Database,
-  action: keyof typeof deploymentMachine.moves,
-  row: Deployment,
-): Promise<Refusal> {
+export async function wrongState(db: Database, action: DeploymentAction, row: Deployment): Promise<Refusal> {
   const name = deploymentMachine.moves[action].refusal as RefusalName
   const facts = { deployment: row, action }
   if (name === 'DeploymentAlreadyDeleted') {
@@ -64,8 +57,8 @@ export async function wrongState(
   const from = deploymentMachine.moves[action].from as readonly string[]
   const message = `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
     row.stateReason ? ` (${row.stateReason})` : ''
-  }. It starts from ${from.join(', ')}.`
-  return illegalState(name, message, facts, await wayOn(db, row), comesTo(deploymentMachine, row.state, from))
+  }. ${action} starts from ${from.join(', ')}.`
+  return illegalState(name, message, facts, await wayOn(db, action, row), comesTo(deploymentMachine, row.state, from))
 }
 
 export async function nothingToRedeploy(input: { name: string; environment: string; image: string }): Promise<Refusal> {
@@ -91,6 +84,9 @@ export const nameTaken = (holder: Deployment, image: string): Refusal => {
     remedies: [
       ...(workable
         ? [callInstead('deploy', { name, environment, image, redeploy: true }, 'Redeploy the one that is there.')]
+        : []),
+      ...(holder.state === 'STOPPED'
+        ? [callInstead('startDeployment', { id }, 'Start the one that is there, as it was; then it can be redeployed.')]
         : []),
       lookAt('deployment', { id }, 'Look at the one that is there.'),
     ],

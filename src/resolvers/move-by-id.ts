@@ -77,7 +77,10 @@ export function moveById<T extends SubjectTable, A extends string, S extends z.Z
   return answer(context, kind.entity, action, async (): Promise<Result<P>> => {
     const checked = check(schema, input)
     if (faulty(checked)) return refuseFaults(checked)
-    if (entityOfId(input.id) !== kind.entity) return notFound(kind.word, input.id)
+    const entity = entityOfId(input.id)
+    if (entity !== kind.entity) {
+      return notFound(kind.word, input.id, entity === null ? '' : ` Its form is that of the id of a ${entity}.`)
+    }
     const call: Call = {
       ...causeOf(context),
       values: { id: input.id, teamId: context.actor.teamId, ...particulars.values?.(checked.value, context) },

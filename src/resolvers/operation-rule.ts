@@ -37,10 +37,10 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
       where: sql`${operation.kind} = any(${listParam('kinds')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
         and ${newerWish(subjectType, operation)}`,
       batch,
-      set: () => ({
+      set: (found) => ({
         finishedAt: sql`clock_timestamp()`,
         claimToken: sql`null`,
-        outcome: sql`'superseded before it began'`,
+        outcome: sql`case when ${found.attempt} = 0 then 'superseded before it began' else 'superseded before it went on' end`,
       }),
     },
   })

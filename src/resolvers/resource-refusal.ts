@@ -15,16 +15,16 @@ export const liveNamed = liveNamedIn('resource', resource, liveResourceStates)
 
 const where = (row: Resource) => `${row.name} in ${row.environment}`
 
-/** What is accepted instead, for this very row: found out, not guessed. */
-async function wayOn(db: Database, row: Resource): Promise<Remedy[]> {
+/** What is accepted instead and serves the same wish, for this very row: found out, not guessed; never the opposite. */
+async function wayOn(db: Database, action: ResourceAction, row: Resource): Promise<Remedy[]> {
   const look = lookAt('resource', { id: row.id }, 'See what it is doing and what may be done next.')
   switch (row.state) {
-    case 'ACTIVE':
-      return [callInstead('pauseResource', { id: row.id }, 'Pause it.'), look]
     case 'PAUSED':
-      return [callInstead('resumeResource', { id: row.id }, 'Let clients connect again.'), look]
+      return action === 'rotateResourceCredentials'
+        ? [callInstead('resumeResource', { id: row.id }, 'Let clients connect again, then rotate.'), look]
+        : [look]
+    case 'ACTIVE':
     case 'FAILED':
-      return [callInstead('deleteResource', { id: row.id }, 'Delete what failed, then make it again.'), look]
     case 'SUSPENDED':
     case 'PROVISIONING':
     case 'PAUSING':
@@ -33,16 +33,9 @@ async function wayOn(db: Database, row: Resource): Promise<Remedy[]> {
     case 'DELETING':
     case 'DELETED': {
       const heir = await liveNamed(db, row.teamId, row.environment, row.name)
-      if (heir)
-        return [lookAt('resource', { id: heir.id }, 'Another resource has taken the name since: look at that one.')]
-      const { type, name, environment } = row
-      return [
-        callInstead(
-          'createResource',
-          { type, name, environment },
-          'Make a new one of that name; what the deleted one held is gone.',
-        ),
-      ]
+      return heir
+        ? [lookAt('resource', { id: heir.id }, 'Another resource has taken the name since: look at that one.')]
+        : [look]
     }
   }
 }
@@ -62,8 +55,8 @@ export async function wrongState(db: Database, action: ResourceAction, row: Reso
   const reason = row.stateReason ? ` (${row.stateReason})` : ''
   const message =
     `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${reason}. ` +
-    `It starts from ${from.join(', ')}.`
-  return illegalState(name, message, facts, await wayOn(db, row), comesTo(resourceMachine, row.state, from))
+    `${action} starts from ${from.join(', ')}.`
+  return illegalState(name, message, facts, await wayOn(db, action, row), comesTo(resourceMachine, row.state, from))
 }
 
 /** The state was right, but a rotation is still under way. */

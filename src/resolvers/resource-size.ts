@@ -5,7 +5,7 @@ import { quoted } from '../db/columns.ts'
 import type { resource } from '../db/resource.ts'
 import type { ResourceState } from '../lifecycle/resource.ts'
 import { releaseResource, suspendResource } from './resource-rule.ts'
-import { type Cause, type Database, transition } from './transition.ts'
+import { type Cause, type Database, type Rule, transition } from './transition.ts'
 
 export interface Measurable {
   readonly id: string
@@ -31,17 +31,18 @@ export async function takeMeasurable(db: Database, everyMs: number, limit: numbe
 
 /**
  * Stores a size, while the resource is still the one that was asked about, and makes the move that follows from it: above
- * its limit it is suspended, clearly below it released. Returns whether it moved.
+ * its limit it is suspended, clearly below it released. Returns the rule that moved it.
  */
 export async function judgeSize(
   db: Database,
   { id, teamId, generation }: Measurable,
   sizeBytes: number,
   cause: Cause,
-): Promise<boolean> {
+): Promise<Rule | null> {
   const rows = await db.execute<{ state: ResourceState }>(sql`/* storeSize */ update resource
     set size_bytes = ${sizeBytes}::bigint where id = ${id} and generation = ${generation}::int returning state`)
   const rule = rows[0]?.state === 'ACTIVE' ? suspendResource : rows[0]?.state === 'SUSPENDED' ? releaseResource : null
-  if (!rule) return false
-  return (await transition(db, rule, { ...cause, values: { id, teamId } })).kind === 'moved'
+  if (!rule) return null
+  const { kind } = await transition(db, rule, { ...cause, values: { id, teamId } })
+  return kind === 'moved' ? (rule as unknown as Rule) : null
 }
