@@ -32,11 +32,7 @@ export const calm = new AbortController().signal
 const hex = (bytes: number): string => randomBytes(bytes).toString('hex')
 export const newRef = (): ResourceRef => ({ subjectId: `res_${hex(6)}`, incarnation: hex(12) })
 export const newPassword = (): string => hex(24)
-export const specOf = (ref: ResourceRef, password = newPassword()): ResourceSpec => ({
-  ...ref,
-  name: 'tested',
-  password,
-})
+export const specOf = (ref: ResourceRef, password = newPassword()) => ({ ...ref, name: 'tested', password })
 export const fenceOf = (
   ref: ResourceRef,
   generation: number,
