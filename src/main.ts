@@ -77,7 +77,13 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
   const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
   const provisioners = provisionersFor(config, url, ({ dataDir, port }) =>
-    startEmbeddedPostgres({ dataDir, ...(port === null ? {} : { port }), log: (line) => log.info(line) }),
+    startEmbeddedPostgres({
+      dataDir,
+      ...(port === null ? {} : { port }),
+      // Every resource may hold 20 of them.
+      settings: { max_connections: '300' },
+      log: (line) => log.info(line),
+    }),
   )
   down.add('clients', 'the provisioners', () => closeProvisioners(provisioners))
   const nudges = openNudge({ url, channel: 'pawl_operations' })
