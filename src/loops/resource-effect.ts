@@ -20,6 +20,13 @@ const refOf = (subject: Subject): ResourceRef => ({ subjectId: subject.id, incar
 
 /** Failures after which a provision is given up; what it made is removed before the resource becomes FAILED. */
 const maxProvisionFailures = 8
+const notRemoved = '; what it left is not removed yet'
+/** Why it was given up, told once however often its removal is tried. */
+const givenUp = (last: string): string => {
+  const [reason = ''] = last.split(notRemoved)
+  const words = `given up after ${maxProvisionFailures} failures; the last one: `
+  return reason.startsWith(words) ? reason : words + reason
+}
 
 export function resourceEffects(db: Database, provisioners: Provisioners, sealing: Sealing): Effect[] {
   const specOf = (subject: Subject, sealed: string): ResourceSpec => ({
@@ -64,7 +71,7 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
         const provisioner = provisioners(subject.type)
         const usedUp = work.operation.failures >= maxProvisionFailures
         const outcome = usedUp
-          ? refused(`given up after ${maxProvisionFailures} failures; the last one: ${work.operation.outcome}`)
+          ? refused(givenUp(work.operation.outcome ?? 'its worker died'))
           : await untilDone(work, () =>
               work.call((signal) => provisioner.provision(specOf(subject, subject.password), work.fence, signal)),
             )
@@ -74,14 +81,17 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
             ? { ...ending, values: { connection: sealedUrl(subject, outcome.value) } }
             : ending
         }
-        if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markResourceActive), '')
+        // Stale at the row's own generation: an earlier claim gave up, removed what there was, and did not live to say so.
+        // Asking for the removal again proves that; should a later claim be at work instead, it is stale, too.
+        const removed = outcome.kind === 'stale'
+        if (outcome.kind !== 'refused' && !removed) return ended(outcome, rule(rules.markResourceActive), '')
         const gone = await untilDone(work, () =>
           work.call((signal) => provisioner.deprovision(refOf(subject), work.fence, signal)),
         )
         if (gone.kind !== 'done') {
           return {
             kind: 'postpone',
-            outcome: `${outcome.reason}; what it left is not removed yet, ${detailOf(gone)}`,
+            outcome: `${outcome.reason}${notRemoved}, ${detailOf(gone)}`,
             failed: true,
           }
         }

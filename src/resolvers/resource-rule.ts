@@ -213,7 +213,7 @@ const carriedOut = (name: string) => defineRule({ name, subject: { ...ofSubject,
 export const markResourceSuspended = carriedOut('markResourceSuspended')
 export const markResourceReleased = carriedOut('markResourceReleased')
 
-/** Taking back a provision that has not begun. */
+/** Taking back a provision that has not begun, not even once: what an attempt has left is for its worker to remove. */
 export const cancelProvision = defineRule({
   name: 'cancelProvision',
   subject: {
