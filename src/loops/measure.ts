@@ -1,39 +1,55 @@
 // Measures what resources hold, where their provisioner can tell, and suspends or releases those that are over or clearly
-// under their limit. Any doubt leaves a resource as it is.
+// under their limit. Any doubt leaves a resource as it is, and one that cannot be measured hinders no other.
+import { type Outcome, unknown } from '../drivers/outcome.ts'
 import type { Provisioner } from '../drivers/provision/driver.ts'
 import { judgeSize, type Measurable, takeMeasurable } from '../resolvers/resource-size.ts'
 import type { Database } from '../resolvers/transition.ts'
-import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
-const batch = 100
+/** Taken and asked about at once: what the deadline cuts off was not taken, and is first in the next pass. */
+const atOnce = 8
 const everyMs = 300_000
 const itemTimeoutMs = 10_000
 
 export const measureLoop = (
   db: Database,
   provisioners: (type: Measurable['type']) => Provisioner,
-  told: Told,
-): LoopDeclaration => ({
-  name: 'measure',
-  everyMs,
-  deadlineMs: 120_000,
-  async pass(signal) {
-    const items = { moved: 0, unchanged: 0, skipped: 0 }
-    for (const found of await takeMeasurable(db, everyMs / 2, batch)) {
-      if (signal.aborted) break
-      const ref = { subjectId: found.id, incarnation: found.incarnation }
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(itemTimeoutMs)])
-      const seen = await provisioners(found.type).observe(ref, limited)
-      if (seen.kind !== 'done' || seen.value.state === 'absent' || seen.value.sizeBytes === null) {
-        items.skipped++
-        continue
+  accepted: () => void,
+): LoopDeclaration => {
+  async function measure(found: Measurable, signal: AbortSignal): Promise<'moved' | 'unchanged' | 'skipped'> {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(itemTimeoutMs)])
+    const ref = { subjectId: found.id, incarnation: found.incarnation }
+    const seen = await Promise.race([provisioners(found.type).observe(ref, limited), cutOff(limited)])
+    if (seen.kind !== 'done' || seen.value.state === 'absent' || seen.value.sizeBytes === null) return 'skipped'
+    const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: `measure-${crypto.randomUUID()}` }
+    return (await judgeSize(db, found, seen.value.sizeBytes, cause)) ? 'moved' : 'unchanged'
+  }
+  return {
+    name: 'measure',
+    everyMs,
+    deadlineMs: 120_000,
+    async pass(signal) {
+      const items = { moved: 0, unchanged: 0, skipped: 0 }
+      const errors: unknown[] = []
+      while (!signal.aborted) {
+        const taken = await takeMeasurable(db, everyMs / 2, atOnce)
+        for (const one of await Promise.allSettled(taken.map((found) => measure(found, signal)))) {
+          if (one.status === 'fulfilled') items[one.value]++
+          else errors.push(one.reason)
+        }
+        if (taken.length < atOnce) break
       }
-      const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: `measure-${crypto.randomUUID()}` }
-      const moved = await judgeSize(db, found, seen.value.sizeBytes, cause)
-      if (moved) told(moved, 1)
-      items[moved ? 'moved' : 'unchanged']++
-    }
-    return items
-  },
-})
+      if (items.moved > 0) accepted()
+      if (errors.length > 0) throw errors[0]
+      return items
+    },
+  }
+}
+
+/** A provisioner that does not hear the signal is not waited for. */
+const cutOff = (signal: AbortSignal): Promise<Outcome<never>> =>
+  new Promise((resolve) => {
+    const end = () => resolve(unknown('the look was given up before the provisioner answered'))
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
