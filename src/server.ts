@@ -40,6 +40,8 @@ export function createHttpServer({ graphql, metrics, log, ready }: HttpOptions):
       },
       '/metrics': async (_req, res) => send(res, 200, metrics.contentType, await metrics.text()),
     }
+  const answering = new Set<ServerResponse>()
+  let stopping = false
   const http = createServer(
     // A request is read within 15 s, its headers within 10 s and 16 KB: then 408 and 431 by Node itself.
     {
@@ -52,6 +54,9 @@ export function createHttpServer({ graphql, metrics, log, ready }: HttpOptions):
     async (req, res) => {
       const requestId = requestIdOf(req)
       decorate(res, requestId)
+      if (stopping) lastOfItsConnection(res)
+      answering.add(res)
+      res.once('close', () => answering.delete(res))
       try {
         const path = (req.url ?? '/').split('?')[0] ?? '/'
         if (path === '/graphql' && handle && graphql)
@@ -81,8 +86,11 @@ export function createHttpServer({ graphql, metrics, log, ready }: HttpOptions):
         })
       }),
     async stop(drainMs) {
+      stopping = true
       const closed = new Promise<void>((resolve) => http.close(() => resolve()))
       http.closeIdleConnections()
+      // A client that goes on asking over a connection that it has would be served until the end, and cut off there.
+      for (const res of answering) lastOfItsConnection(res)
       const cut = setTimeout(() => http.closeAllConnections(), drainMs)
       await closed
       clearTimeout(cut)
@@ -181,6 +189,11 @@ function decorate(res: ServerResponse, requestId: string): void {
 
 function send(res: ServerResponse, status: number, type: string, body: string): void {
   res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
+}
+
+/** Tells the client to ask elsewhere from now on; the connection ends with this answer. */
+function lastOfItsConnection(res: ServerResponse): void {
+  if (!res.headersSent) res.setHeader('connection', 'close')
 }
 
 /** An answer without execution. The body is left unread, so the connection ends with it. */
