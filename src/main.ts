@@ -62,7 +62,6 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const health = open('health', url, 1, 2_000, down)
   const work = open('worker', url, 8, 10_000, down)
   const api = config.role === 'worker' ? null : open('api', url, 12, 5_000, down)
-  const token = await bootstrap(work.db, config.bootstrapToken)
   const metrics = createMetrics({ graphqlOperations, processMetrics: true })
   metrics.collectFrom({
     operations: () => operationCounts(health.db),
@@ -93,6 +92,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   down.add('work', 'the sequencer', () => sequencer.stop())
   const worker = config.role === 'api' ? null : startWorker({ work, driver, provisioners, sealing, metrics, log }, down)
   if (worker) await nudges.listen(() => worker.nudge())
+  let begun = false
   const server = createHttpServer({
     graphql: api && {
       db: api.db,
@@ -107,10 +107,13 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
     },
     metrics,
     log,
-    ready: async () => !down.begun && (await isAtHead(health.db)),
+    ready: async () => begun && !down.begun && (await isAtHead(health.db)),
   })
   const address = config.port === null ? null : await listen(server, config.host, config.port)
   down.add('requests', 'requests', () => server.stop(drainMs))
+  // When all else is up: a start that fails must not have stored the one token that is shown once, unshown.
+  const token = await bootstrap(work.db, config.bootstrapToken)
+  begun = true
   process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() - startedAt }))
 }
 
