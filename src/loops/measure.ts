@@ -4,6 +4,7 @@ import { type Outcome, unknown } from '../drivers/outcome.ts'
 import type { Provisioner } from '../drivers/provision/driver.ts'
 import { judgeSize, type Measurable, takeMeasurable } from '../resolvers/resource-size.ts'
 import type { Database } from '../resolvers/transition.ts'
+import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 /** Taken and asked about at once: what the deadline cuts off was not taken, and is first in the next pass. */
@@ -14,7 +15,7 @@ const itemTimeoutMs = 10_000
 export const measureLoop = (
   db: Database,
   provisioners: (type: Measurable['type']) => Provisioner,
-  accepted: () => void,
+  told: Told,
 ): LoopDeclaration => {
   async function measure(found: Measurable, signal: AbortSignal): Promise<'moved' | 'unchanged' | 'skipped'> {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(itemTimeoutMs)])
@@ -22,7 +23,9 @@ export const measureLoop = (
     const seen = await Promise.race([provisioners(found.type).observe(ref, limited), cutOff(limited)])
     if (seen.kind !== 'done' || seen.value.state === 'absent' || seen.value.sizeBytes === null) return 'skipped'
     const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: `measure-${crypto.randomUUID()}` }
-    return (await judgeSize(db, found, seen.value.sizeBytes, cause)) ? 'moved' : 'unchanged'
+    const moved = await judgeSize(db, found, seen.value.sizeBytes, cause)
+    if (moved) told(moved, 1)
+    return moved ? 'moved' : 'unchanged'
   }
   return {
     name: 'measure',
@@ -39,7 +42,6 @@ export const measureLoop = (
         }
         if (taken.length < atOnce) break
       }
-      if (items.moved > 0) accepted()
       if (errors.length > 0) throw errors[0]
       return items
     },

@@ -11,7 +11,10 @@ import { openResourceStage, type ResourceReplica, type ResourceStage } from './f
 const calm = new AbortController().signal
 let stage: ResourceStage
 let replica: ResourceReplica
+/** What was told of moves: they are counted, and their effects looked for, by whoever is told. */
+const told: string[] = []
 beforeEach(async () => {
+  told.length = 0
   stage = await openResourceStage()
   replica = stage.replica()
 })
@@ -24,7 +27,10 @@ async function pass(provisioner: Provisioner = stage.provisioner, signal = calm)
   return measureLoop(
     stage.open().db,
     () => provisioner,
-    () => replica.dispatcher.nudge(),
+    (rule, count) => {
+      told.push(`${rule.subject.action} ${count}`)
+      replica.dispatcher.nudge()
+    },
   ).pass(signal)
 }
 async function made(): Promise<string> {
@@ -53,6 +59,7 @@ test('above the limit it is suspended: sessions begin read only, and the reason 
   expect(await pass()).toMatchObject({ moved: 1 })
   expect(await stage.resource(id)).toMatchObject({ state: 'SUSPENDED', generation: 2, sizeBytes: '101' })
   expect((await stage.resource(id)).stateReason).toBe('it holds 101 bytes, more than the limit of 100 bytes')
+  expect(told).toEqual(['suspendResource 1'])
   await settled(id)
   expect([before.alive, await writable(id)]).toEqual([false, false])
 })
