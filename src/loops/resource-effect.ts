@@ -34,6 +34,15 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
     name: subject.name,
     password: sealing.open(sealed, [subject.teamId, subject.id, 'password']),
   })
+  /** A call of the provisioner with a password, of which nothing is told again in what it says. */
+  const withSpec = async <T>(
+    subject: Subject,
+    sealed: string,
+    run: (spec: ResourceSpec) => Promise<Outcome<T>>,
+  ): Promise<Outcome<T>> => {
+    const spec = specOf(subject, sealed)
+    return discreet(spec.password, () => run(spec))
+  }
   const sealedUrl = (subject: Subject, { url }: ResourceConnection) =>
     sealing.seal(url, [subject.teamId, subject.id, 'connection'])
 
@@ -73,7 +82,9 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
         const outcome = usedUp
           ? refused(givenUp(work.operation.outcome ?? 'its worker died'))
           : await untilDone(work, () =>
-              work.call((signal) => provisioner.provision(specOf(subject, subject.password), work.fence, signal)),
+              work.call((signal) =>
+                withSpec(subject, subject.password, (spec) => provisioner.provision(spec, work.fence, signal)),
+              ),
             )
         if (outcome.kind === 'done') {
           const ending = ended(outcome, rule(rules.markResourceActive), 'made')
@@ -111,8 +122,9 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
       rules.markResourceRotated,
       async (provisioner, subject, { fence }, signal) => {
         const writable = await provisioner.setWritable(refOf(subject), true, fence, signal)
-        const spec = specOf(subject, subject.nextPassword ?? subject.password)
-        return writable.kind === 'done' ? provisioner.rotate(spec, fence, signal) : writable
+        if (writable.kind !== 'done') return writable
+        const next = subject.nextPassword ?? subject.password
+        return withSpec(subject, next, (spec) => provisioner.rotate(spec, fence, signal))
       },
       (subject, connection: ResourceConnection) => ({ connection: sealedUrl(subject, connection) }),
     ),
@@ -126,4 +138,22 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
       provisioner.deprovision(refOf(subject), fence, signal),
     ),
   ]
+}
+
+/**
+ * What a provisioner says is stored and logged, and it should never hold the password that it was given. Should one repeat
+ * it all the same, as servers do that echo what they refuse, it is taken out here.
+ */
+async function discreet<T>(password: string, run: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+  const without = (text: string) => text.replaceAll(password, '[secret]')
+  try {
+    const outcome = await run()
+    if (outcome.kind === 'done') return outcome
+    return outcome.kind === 'working'
+      ? { ...outcome, detail: without(outcome.detail) }
+      : { ...outcome, reason: without(outcome.reason) }
+  } catch (error) {
+    if (!(error instanceof Error)) throw new Error(without(String(error)))
+    throw Object.assign(new Error(without(error.message)), { name: error.name, stack: without(error.stack ?? '') })
+  }
 }
