@@ -58,7 +58,8 @@ describe('a backend is killed', () => {
   })
 
   test('twice in the middle of a read: unavailable', async () => {
-    const call = faultOf(sleepOn(probe.pool, 1))
+    // Long enough to be found and killed twice, on a busy machine too.
+    const call = faultOf(sleepOn(probe.pool, 4))
     const first = await untilRunning(probe.stranger, 'read:sleep')
     await terminate(probe.stranger, first)
     await terminate(probe.stranger, await untilRunning(probe.stranger, 'read:sleep'))

@@ -105,7 +105,9 @@ export async function createPostgresFixture(major: 15 | 18): Promise<PostgresFix
 /** One session of a user of a resource. */
 export async function clientOf(url: string): Promise<ProvisionClient & { readonly sql: postgres.Sql }> {
   const { promise: ended, resolve } = Promise.withResolvers<void>()
-  const sql = postgres(url, { max: 1, onnotice: () => {}, onclose: () => resolve(), connect_timeout: 3 })
+  // Without asking for types: that question, on a connection that is refused half-way, rejects where nobody hears it.
+  const options = { max: 1, onnotice: () => {}, onclose: () => resolve(), connect_timeout: 3, fetch_types: false }
+  const sql = postgres(url, options)
   try {
     await sql`SELECT 1`
   } catch (error) {
