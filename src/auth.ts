@@ -25,8 +25,9 @@ const needs = {
   mergeDeploymentEnv: 'deploy',
   setDeploymentTtl: 'deploy',
   makeDeploymentPermanent: 'deploy',
-  retryOperation: 'deploy',
-  cancelOperation: 'deploy',
+  // And the scope of the operation's subject: subjectScope.
+  retryOperation: 'read',
+  cancelOperation: 'read',
   createResource: 'resource',
   deleteResource: 'resource',
   pauseResource: 'resource',
@@ -39,6 +40,9 @@ const needs = {
   revokeApiToken: 'admin',
 } as const satisfies Record<string, Scope>
 export type Action = keyof typeof needs
+
+/** The scope that it takes to act on the operations of a type of subject. */
+export const subjectScope = { Deployment: 'deploy', Resource: 'resource' } as const satisfies Record<string, Scope>
 
 /** The scope that an action needs; null for an action that no caller may ever take. */
 export const scopeFor = (action: string): Scope | null =>

@@ -12,8 +12,8 @@ export interface Context {
   readonly actor: Actor
   /** Stands in every event, operation and log line that follows from the request, and in masked errors. */
   readonly requestId: string
-  /** To tell an unknown image before anything is accepted; changes nothing. */
-  readonly images: Pick<RuntimeDriver, 'resolveImage'>
+  /** To tell an unknown image or a reserved variable before anything is accepted; changes nothing. */
+  readonly images: Pick<RuntimeDriver, 'resolveImage' | 'reserves'>
   /** Null when resources of the type can be made here; else one sentence that says what is to be set. */
   readonly resourceTypes: (type: 'POSTGRES' | 'REDIS') => string | null
   readonly sealing: Sealing

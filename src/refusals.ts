@@ -36,7 +36,7 @@ export const refusalCatalogue = {
     retryable: false,
   },
   NothingToRedeploy: { description: 'No deployment of that name is there to be redeployed.', retryable: false },
-  NameTaken: { description: 'A live deployment of that name is in the environment already.', retryable: false },
+  NameTaken: { description: 'The name is taken in the environment, by what is shown here.', retryable: false },
   QuotaExceeded: { description: 'The plan has no room for one more.', retryable: false },
   DeploymentAlreadyDeleted: {
     description: 'The deployment has ended already: what was asked for is so. The effect happens once.',

@@ -127,7 +127,7 @@ export const contextFor = (db: Database, actor: Actor, overrides: Partial<Contex
   db,
   actor,
   requestId: crypto.randomUUID(),
-  images: { resolveImage: async (image) => done({ image }) },
+  images: { resolveImage: async (image) => done({ image }), reserves: (name) => name === 'PORT' },
   resourceTypes: () => null,
   sealing: testSealing,
   nudge: () => {},

@@ -77,11 +77,11 @@ const refOf = (subject: Subject): WorkloadRef => ({ subjectId: subject.id, incar
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
   if (subject.state === 'BUILDING') {
     const ready = await prepare(tools, work, subject)
-    if (ready.kind !== 'done') return failedOr(ready)
+    if (ready.kind !== 'done') return failedOr(tools, work, subject, ready)
     if (!(await work.move(rule(rules.rollOutDeployment), { outcome: 'the image is ready' }))) return movedOn
   } else if (subject.state !== 'DEPLOYING') return movedOn
   const outcome = await start(tools, work, subject)
-  if (outcome.kind !== 'done') return failedOr(outcome)
+  if (outcome.kind !== 'done') return failedOr(tools, work, subject, outcome)
   const { url, instanceId } = outcome.value
   return {
     kind: 'finish',
@@ -130,8 +130,15 @@ async function start({ driver, references }: Tools, work: Work, subject: Subject
   return untilDone(work, () => work.call((signal) => driver.ensure(spec, work.fence, signal)))
 }
 
-/** A roll-out that is refused has failed, and says why. */
-const failedOr = (outcome: Outcome<unknown>): Ending =>
-  outcome.kind === 'refused'
+/** A roll-out that is refused has failed, and says why; what ran before it is stopped first: FAILED means that nothing runs. */
+async function failedOr({ driver }: Tools, work: Work, subject: Subject, outcome: Outcome<unknown>): Promise<Ending> {
+  if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markDeploymentFailed), '')
+  const gone = await untilDone(work, () => work.call((signal) => driver.stop(refOf(subject), work.fence, signal)))
+  return gone.kind === 'done'
     ? { kind: 'finish', rule: rule(rules.markDeploymentFailed), outcome: outcome.reason }
-    : ended(outcome, rule(rules.markDeploymentFailed), '')
+    : {
+        kind: 'postpone',
+        outcome: `${outcome.reason}; what ran before is not stopped yet, ${detailOf(gone)}`,
+        failed: true,
+      }
+}

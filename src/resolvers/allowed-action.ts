@@ -1,6 +1,6 @@
 // What a caller may do with an object now, and for what it may not, why: from the machine, the caller's scopes and the
 // guards that can be told from the rows. Advice, never a promise: the swap decides when the call is made.
-import { type Action, type Actor, missingScope, scopeFor } from '../auth.ts'
+import { type Action, type Actor, missingScope, scopeFor, subjectScope } from '../auth.ts'
 import type { IdEntity } from '../db/id.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
@@ -67,15 +67,17 @@ export type Subject = DeploymentView | ResourceView
 export function operationActions(actor: Actor, row: OperationView, subject: Subject | null): AllowedAction[] {
   const overtaken = subject?.generation === row.generation ? null : 'A newer wish for its subject has taken its place.'
   const never = (may: boolean) => (may ? null : `A ${row.kind} never is.`)
+  const scope = subjectScope[row.subjectType as keyof typeof subjectScope]
+  const lacking = actor.scopes.has(scope) ? null : `This token lacks the scope ${scope}.`
   const retry = told('retryOperation', [
-    lacksScope(actor, 'retryOperation'),
+    lacking,
     row.state === 'FAILED' ? null : `It is ${row.state}; retryOperation starts from FAILED.`,
     row.state === 'FAILED' ? (never(isRetriable(row.kind)) ?? overtaken ?? subjectFailed(subject)) : null,
   ])
   return [
     ...answer(actor, 'Operation', row.state, {
       cancelOperation: () =>
-        never(isCancellable(row.kind)) ?? overtaken ?? (row.attempt === 0 ? null : 'It has begun already.'),
+        lacking ?? never(isCancellable(row.kind)) ?? overtaken ?? (row.attempt === 0 ? null : 'It has begun already.'),
     }),
     retry,
   ]

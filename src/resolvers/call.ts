@@ -69,10 +69,8 @@ function unavailable(error: unknown): Refusal {
     })
   }
   if (error.kind === 'unavailable') {
-    return refuse('TemporarilyUnavailable', {
-      message: `The database cannot be reached right now. Try again in ${retryAfterMs} ms.`,
-      retryAfterMs,
-    })
+    // Spread, so that those who were turned away together do not come back together.
+    return tooMuch(Math.round(retryAfterMs * (0.5 + Math.random())))
   }
   if (error.kind === 'unknown-outcome') {
     return refuse('TemporarilyUnavailable', {
@@ -84,6 +82,12 @@ function unavailable(error: unknown): Refusal {
   }
   throw error
 }
+
+const tooMuch = (retryAfterMs: number) =>
+  refuse('TemporarilyUnavailable', {
+    message: `Too much is asked at once, or the database cannot be reached. Nothing was changed. Try again in ${retryAfterMs} ms.`,
+    retryAfterMs,
+  })
 
 /** The part of a transition's call that comes from the request. */
 export const causeOf = (context: Context): Pick<Call, 'actor' | 'requestId'> => ({

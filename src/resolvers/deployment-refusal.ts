@@ -95,7 +95,7 @@ export const nameTaken = (holder: Deployment, image: string): Refusal => {
 
 export const quotaExceeded = (limit: string, cap: number, used: number): Refusal =>
   refuse('QuotaExceeded', {
-    message: `The plan has room for ${cap} ${limit}, and ${used} are in use. Delete one first, or move to a larger plan.`,
+    message: `The plan has room for ${cap} ${limit}, and ${used} are in use. Delete one first.`,
     facts: { limit, cap, used },
     remedies: [lookAt(limit, {}, `List the ${limit} that take up the room.`)],
   })

@@ -239,7 +239,7 @@ export const cancelRollOut = defineRule({
   subject: {
     ...ofSubject,
     action: 'markDeploymentFailed',
-    set: () => ({ stateReason: sql`'the operation was cancelled'` }),
+    set: () => ({ stateReason: sql`'the operation was cancelled; what ran before it goes on running'` }),
   },
   also: {
     table: operation,

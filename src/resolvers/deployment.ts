@@ -2,12 +2,13 @@
 // answers with a payload or a typed refusal. Effects are carried out by the dispatcher, never here.
 import { randomBytes } from 'node:crypto'
 import { and, desc, eq, ne } from 'drizzle-orm'
+import { missingScope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
 import { planUsage } from '../db/team.ts'
-import { type Refusal, validationFailed } from '../refusals.ts'
+import { forbidden, type Refusal, validationFailed } from '../refusals.ts'
 import {
   answer,
   type CallInput,
@@ -79,6 +80,7 @@ export const makeDeploymentPermanent = (context: Context, input: ById) =>
 export const mergeDeploymentEnv = (context: Context, input: ById): Promise<Result<EnvMergePayload>> =>
   moveById(context, kind, 'mergeDeploymentEnv', rules.mergeDeploymentEnv, envPatch, input, {
     values: envValues,
+    refuseEarly: ({ set }, call) => refuseEnv(context, call, 'set', set),
     guard: why.envRefusal,
     payload: (accepted, patch) => ({
       ...payload(accepted),
@@ -94,6 +96,23 @@ async function refuseImage(context: Context, call: Call, image: string | null): 
   // Any doubt is left to the roll-out, which asks again.
   if (outcome.kind !== 'refused' || (await answeredBefore(context.db, call))) return null
   return validationFailed([{ path: ['input', 'image'], message: `cannot be run: ${outcome.reason}` }])
+}
+
+/** What the runtime keeps to itself, and what would hand this caller a secret that it may not read, is refused before anything. */
+async function refuseEnv(
+  context: Context,
+  call: Call,
+  field: 'env' | 'set',
+  variables: EnvPatch['set'],
+): Promise<Refusal | null> {
+  const reserved = variables.findIndex(({ key }) => context.images.reserves(key))
+  const missing = variables.some(({ value }) => value.startsWith('resource://'))
+    ? missingScope(context.actor, 'readResourceConnection')
+    : null
+  if ((reserved < 0 && !missing) || (await answeredBefore(context.db, call))) return null
+  if (missing) return forbidden(missing)
+  const path = ['input', field, String(reserved), 'key']
+  return validationFailed([{ path, message: `is ${variables[reserved]?.key}, which the runtime keeps to itself` }])
 }
 
 export interface DeployInput extends CallInput {
@@ -133,8 +152,8 @@ export const deploy = (context: Context, input: DeployInput): Promise<Result<Dep
       },
       ...callOptions('deploy', input, checked),
     }
-    const unknownImage = await refuseImage(context, call, image)
-    if (unknownImage) return unknownImage
+    const early = (await refuseEnv(context, call, 'env', env)) ?? (await refuseImage(context, call, image))
+    if (early) return early
     const found = await (redeploy
       ? transition(context.db, rules.redeployByName, call)
       : bring(context.db, rules.deploy, call)

@@ -118,11 +118,19 @@ export const resourceInput = z.object({
   ttlHours: optional(ttlHours),
 })
 /** Null takes the time limit away. */
-export const resourceTtlInput = z.object({ ttlHours: optional(ttlHours) })
+export const resourceTtlInput = z
+  .object({ ttlHours: ttlHours.nullish() })
+  .refine((input) => input.ttlHours !== undefined, {
+    path: ['ttlHours'],
+    message: 'must be given: hours, or null for no limit',
+  })
+  .transform((input) => ({ ttlHours: input.ttlHours ?? null }))
 export const nothingElse = z.object({})
 
 export const apiTokenInput = z.object({
-  name: text(100).min(1, 'must not be empty'),
+  name: text(100)
+    .min(1, 'must not be empty')
+    .regex(/^\P{C}+$/u, 'may hold no control or format characters'),
   scopes: z
     .array(z.enum(scopes, `must be one of ${scopes.join(', ')}`))
     .min(1, 'must name at least one scope')

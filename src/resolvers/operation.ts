@@ -1,11 +1,12 @@
 // Operations as callers and the dispatcher see them: retry and cancel for callers; claims, heartbeats and look-ups for
 // the dispatcher, which has no SQL of its own.
 import { and, eq, sql } from 'drizzle-orm'
+import { subjectScope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
-import { callInstead, lookAt, notFound, type Refusal } from '../refusals.ts'
+import { callInstead, forbidden, lookAt, notFound, type Refusal } from '../refusals.ts'
 import {
   answer,
   type CallInput,
@@ -56,6 +57,8 @@ function onOperation(
     if (faulty(checked)) return refuseFaults(checked)
     const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
     if (!work) return notFound('operation', input.id)
+    const scope = subjectScope[work.subjectType as SubjectType]
+    if (!context.actor.scopes.has(scope)) return forbidden(scope)
     const idempotency = idempotencyOf(action, input, checked.idempotencyKey)
     const call: Call = {
       ...causeOf(context),

@@ -31,12 +31,18 @@ const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)
 
 function readTime(value: unknown): Date {
   const time = typeof value === 'string' && instant.test(value) ? new Date(value) : null
-  if (time === null || Number.isNaN(time.getTime())) {
+  if (time === null || Number.isNaN(time.getTime()) || !isDay(String(value).slice(0, 10))) {
     throw new GraphQLError('A time is ISO 8601 with an offset, e.g. "2030-01-31T12:00:00Z".', {
       extensions: { code: 'BAD_USER_INPUT' },
     })
   }
   return time
+}
+
+/** A day that its month does not have would be taken for one of the next month. */
+function isDay(day: string): boolean {
+  const time = new Date(`${day}T00:00:00Z`)
+  return !Number.isNaN(time.getTime()) && time.toISOString().startsWith(day)
 }
 
 builder.scalarType('DateTime', {

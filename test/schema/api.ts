@@ -57,6 +57,7 @@ export async function openApi(): Promise<Api> {
     graphql: {
       db: pool.db,
       images: {
+        reserves: (name) => name === 'PORT',
         resolveImage: async (image) =>
           image === 'unknown'
             ? { kind: 'refused', reason: 'there is no such image' }

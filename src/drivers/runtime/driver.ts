@@ -43,6 +43,8 @@ export interface OwnedWorkload extends WorkloadRef {
 
 export interface RuntimeDriver {
   readonly name: 'process' | 'docker' | 'fake'
+  /** Whether a variable of that name cannot be given, because the driver or a loader would take it for its own. Asks nobody. */
+  reserves(name: string): boolean
   /** Says whether the image can be run, without changing anything. `refused` names what is allowed. */
   resolveImage(image: string, signal: AbortSignal): Promise<Outcome<{ image: string }>>
   /**

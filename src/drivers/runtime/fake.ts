@@ -90,6 +90,7 @@ function onWorld(shared: Shared): FakeDriver {
     liveRuns: () => world.liveRuns(),
     crash: (ref, reason) => world.crash(ref, reason),
     another: () => onWorld(shared),
+    reserves: () => false,
     resolveImage: (image, signal) =>
       run(callOf('resolveImage', null, null, image), signal, () => world.resolveImage(image), outcomes()),
     ensure: (spec, fence, signal) =>

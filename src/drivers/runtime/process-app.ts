@@ -129,6 +129,9 @@ const RESERVED = /^(PORT|HOST|PATH|PAWL_.*|LD_.*|DYLD_.*|NODE_OPTIONS|NODE_PATH|
 const RESERVED_RUNTIMES =
   /^(PYTHON(PATH|HOME|STARTUP)|PERL5(OPT|LIB|DB)|RUBY(OPT|LIB)|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS)$/
 
+/** Whether a variable of that name cannot be given. */
+export const isReserved = (name: string): boolean => RESERVED.test(name) || RESERVED_RUNTIMES.test(name)
+
 /** One sentence about the first variable that may not be given, or null. Names are told, values never. */
 export function refuseEnv(env: Readonly<Record<string, string>>): string | null {
   const entries = Object.entries(env)
@@ -137,8 +140,7 @@ export function refuseEnv(env: Readonly<Record<string, string>>): string | null 
   for (const [name, value] of entries) {
     const shown = JSON.stringify(name.slice(0, 100))
     if (!/^[A-Za-z_][A-Za-z0-9_]{0,255}$/.test(name)) return `${shown} cannot be the name of a variable`
-    if (RESERVED.test(name) || RESERVED_RUNTIMES.test(name))
-      return `The variable ${name} is reserved and cannot be given`
+    if (isReserved(name)) return `The variable ${name} is reserved and cannot be given`
     const length = Buffer.byteLength(value)
     if (length > MAX_VALUE_BYTES) return `The value of ${name} is larger than ${MAX_VALUE_BYTES} bytes`
     if (value.includes('\0')) return `The value of ${name} holds a NUL character`

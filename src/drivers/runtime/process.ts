@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { done, type Fence, type Outcome, refused, stale, unreachable, working } from '../outcome.ts'
 import type { Observation, OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
 import { admit } from './fence.ts'
-import { resolveApp } from './process-app.ts'
+import { isReserved, resolveApp } from './process-app.ts'
 import { ensureWorkload } from './process-ensure.ts'
 import { checkHealth } from './process-health.ts'
 import { readLogTail } from './process-log.ts'
@@ -55,6 +55,7 @@ export function createProcessDriver(options: ProcessDriverOptions): RuntimeDrive
   }
   return {
     name: 'process',
+    reserves: isReserved,
     async resolveImage(image, signal) {
       if (signal.aborted) return unreachable('Given up before anything was done')
       return guarded(async () => {
