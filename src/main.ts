@@ -18,6 +18,7 @@ import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
 import { expireLoop } from './loops/expire.ts'
 import { type Loop, startLoop } from './loops/loop.ts'
 import { measureLoop } from './loops/measure.ts'
+import { reconcileInstancesLoop } from './loops/reconcile-instances.ts'
 import { resourceEffects } from './loops/resource-effect.ts'
 import { sequenceLoop } from './loops/sequence.ts'
 import { teardownLoop } from './loops/teardown.ts'
@@ -144,6 +145,7 @@ function startWorker({ work, driver, provisioners, sealing, metrics, log }: Work
   const loops: Loop[] = [
     expireLoop(db, told),
     teardownLoop(db, told),
+    reconcileInstancesLoop(db, driver, told),
     measureLoop(db, provisionerOf, told),
     trimLoop(db),
   ].map((loop) => startLoop(loop, { metrics, log }))

@@ -34,6 +34,8 @@ export const deployment = pgTable(
     url: text('url'),
     /** The runtime driver's id of the run that became healthy. */
     instanceId: text('instance_id'),
+    /** When it was last asked whether that run is still there. */
+    checkedAt: moment('checked_at'),
   },
   (table) => [
     stateCheck(deploymentMachine),
@@ -44,6 +46,9 @@ export const deployment = pgTable(
     index('deployment_expiry')
       .on(table.expiresAt)
       .where(sql`ttl_policy = 'TTL' and ${stateIn(liveDeploymentStates)}`),
+    index('deployment_check')
+      .on(table.checkedAt)
+      .where(stateIn(['HEALTHY'])),
     index('deployment_passing')
       .on(table.state, table.stateChangedAt)
       .where(stateIn(['BUILDING', 'DEPLOYING', 'STOPPING', 'EXPIRED', 'DELETING'])),

@@ -105,7 +105,8 @@ export const deploymentMachine = declareMachine({
       to: 'FAILED',
       by: ['reconcile-instances'],
       refusal: 'IllegalState',
-      description: 'The workload crashes again and again.',
+      guard: 'the run that was asked about is still the one that is known',
+      description: 'The workload is gone without having been stopped.',
     },
     stopDeployment: {
       from: workable,

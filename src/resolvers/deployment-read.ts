@@ -8,10 +8,19 @@ import { defineList, names, storable } from './page.ts'
 import type { Database } from './transition.ts'
 import { listParam, textParam } from './transition-statement.ts'
 
-const { env, envRevision: _revision, incarnation: _incarnation, ...shown } = getTableColumns(deployment)
+const {
+  env,
+  envRevision: _revision,
+  incarnation: _incarnation,
+  checkedAt: _checkedAt,
+  ...shown
+} = getTableColumns(deployment)
 
 /** A deployment without what callers never see; with its environment where that was read anyway. */
-export type DeploymentView = Omit<typeof deployment.$inferSelect, 'env' | 'envRevision' | 'incarnation'> & {
+export type DeploymentView = Omit<
+  typeof deployment.$inferSelect,
+  'env' | 'envRevision' | 'incarnation' | 'checkedAt'
+> & {
   readonly env?: Env
 }
 

@@ -162,6 +162,19 @@ export const expireDeployment = defineRule({
   releases: 'deployments',
 })
 
+/** The run that was asked about is gone: the whole reason again under the lock, the captured run and its generation. */
+export const giveUpDeployment = defineRule({
+  name: 'giveUpDeployment',
+  subject: {
+    ...part,
+    action: 'giveUpDeployment',
+    where: byId,
+    guard: (found) =>
+      sql`${found.instanceId} = ${textParam('instanceId')} and ${found.generation} = ${intParam('generation')}`,
+    set: () => ({ stateReason: textParam('reason'), url: sql`null`, instanceId: sql`null` }),
+  },
+})
+
 /** The net under every teardown: an ended deployment without live work gets its operation again. */
 export const tearDownDeployment = defineRule({
   name: 'tearDownDeployment',

@@ -25,6 +25,7 @@ import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
 import { type EnvPatch, envValues, mergeCounts } from './env.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
+import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { answeredBefore } from './read-back.ts'
 import { bring, type Call, type Operation, startsFrom, transition } from './transition.ts'
@@ -126,61 +127,63 @@ export interface DeployInput extends CallInput {
 
 /** Makes a deployment; or, with `redeploy: true`, rolls out again the live one of that name. */
 export const deploy = (context: Context, input: DeployInput): Promise<Result<DeploymentPayload>> =>
-  answer(context, 'Deployment', 'deploy', async (): Promise<Result<DeploymentPayload>> => {
-    const checked = check(deployInput, input)
-    if (faulty(checked)) return refuseFaults(checked)
-    const { name, environment, image, ttlHours, env, redeploy } = checked.value
-    if (!redeploy && checked.expectedVersion !== null) {
+  answer(context, 'Deployment', 'deploy', () => whileNameMoves(() => decideDeploy(context, input)))
+
+async function decideDeploy(context: Context, input: DeployInput): Promise<Result<DeploymentPayload>> {
+  const checked = check(deployInput, input)
+  if (faulty(checked)) return refuseFaults(checked)
+  const { name, environment, image, ttlHours, env, redeploy } = checked.value
+  if (!redeploy && checked.expectedVersion !== null) {
+    return validationFailed([
+      { path: ['input', 'expectedVersion'], message: 'goes with redeploy: true only: what is new has no version' },
+    ])
+  }
+  const id = newId('Deployment')
+  const patch: EnvPatch = { set: env, unset: [], expect: [] }
+  const call = {
+    ...causeOf(context),
+    id,
+    values: {
+      id,
+      teamId: context.actor.teamId,
+      name,
+      environment,
+      image,
+      ttlHours,
+      incarnation: randomBytes(12).toString('hex'),
+      ...envValues(patch),
+    },
+    ...callOptions('deploy', input, checked),
+  }
+  const early = (await refuseEnv(context, call, 'env', env)) ?? (await refuseImage(context, call, image))
+  if (early) return early
+  const found = await (redeploy
+    ? transition(context.db, rules.redeployByName, call)
+    : bring(context.db, rules.deploy, call)
+  ).catch((error: unknown) => constrained(context, error, { name, environment, image }))
+  if ('refusal' in found) return found
+  switch (found.kind) {
+    case 'moved':
+      return { deployment: found.row, operation: found.operation, replayed: false }
+    case 'replayed':
+      return payload(await replay(context, kind, found))
+    case 'key-reused':
+      return keyReused('deploy', found)
+    case 'missing':
+      return newestEnded(context, { name, environment, image })
+    case 'refused': {
+      const row = found.found
+      if (!startsFrom(rules.redeployByName).includes(row.state))
+        return why.wrongState(context.db, 'redeployDeployment', row)
+      if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
+        return versionConflict('deployment', row, checked.expectedVersion)
+      }
       return validationFailed([
-        { path: ['input', 'expectedVersion'], message: 'goes with redeploy: true only: what is new has no version' },
+        { path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' },
       ])
     }
-    const id = newId('Deployment')
-    const patch: EnvPatch = { set: env, unset: [], expect: [] }
-    const call = {
-      ...causeOf(context),
-      id,
-      values: {
-        id,
-        teamId: context.actor.teamId,
-        name,
-        environment,
-        image,
-        ttlHours,
-        incarnation: randomBytes(12).toString('hex'),
-        ...envValues(patch),
-      },
-      ...callOptions('deploy', input, checked),
-    }
-    const early = (await refuseEnv(context, call, 'env', env)) ?? (await refuseImage(context, call, image))
-    if (early) return early
-    const found = await (redeploy
-      ? transition(context.db, rules.redeployByName, call)
-      : bring(context.db, rules.deploy, call)
-    ).catch((error: unknown) => constrained(context, error, { name, environment, image }))
-    if ('refusal' in found) return found
-    switch (found.kind) {
-      case 'moved':
-        return { deployment: found.row, operation: found.operation, replayed: false }
-      case 'replayed':
-        return payload(await replay(context, kind, found))
-      case 'key-reused':
-        return keyReused('deploy', found)
-      case 'missing':
-        return newestEnded(context, { name, environment, image })
-      case 'refused': {
-        const row = found.found
-        if (!startsFrom(rules.redeployByName).includes(row.state))
-          return why.wrongState(context.db, 'redeployDeployment', row)
-        if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
-          return versionConflict('deployment', row, checked.expectedVersion)
-        }
-        return validationFailed([
-          { path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' },
-        ])
-      }
-    }
-  })
+  }
+}
 
 type Wanted = { name: string; environment: string; image: string }
 
@@ -190,8 +193,7 @@ async function constrained(context: Context, error: unknown, wanted: Wanted): Pr
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'deployment_name') {
     const holder = await why.liveNamed(db, actor.teamId, wanted.environment, wanted.name)
-    // Gone again between the two statements: the caller may simply ask again.
-    if (!holder) throw new DatabaseFault('busy', 'the name was held a moment ago')
+    if (!holder) throw new NameMoved()
     return why.nameTaken(holder, wanted.image)
   }
   if (error.constraint === 'plan_cap') {
@@ -221,8 +223,6 @@ async function newestEnded(context: Context, wanted: Wanted): Promise<Refusal> {
     .orderBy(desc(deployment.createdAt), desc(deployment.id))
     .limit(1)
   if (!newest) return why.nothingToRedeploy(wanted)
-  // A new one was made between the two statements: the caller may simply ask again.
-  if (startsFrom(rules.redeployByName).includes(newest.state))
-    throw new DatabaseFault('busy', 'the name changed hands a moment ago')
+  if (startsFrom(rules.redeployByName).includes(newest.state)) throw new NameMoved()
   return why.wrongState(db, 'redeployDeployment', newest)
 }

@@ -2,6 +2,7 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import type { deployment } from '../db/deployment.ts'
+import { DatabaseFault } from '../db/fault.ts'
 import { statementOf } from '../db/prepared.ts'
 import type { resource } from '../db/resource.ts'
 import type { Database, Row } from './transition.ts'
@@ -30,3 +31,21 @@ export const liveNamed =
     const [row] = (await statement.execute({ teamId, environment, name })) as Row<T>[]
     return row ?? null
   }
+
+/** The name that a decision was about changed hands between two of its statements. */
+export class NameMoved extends Error {
+  override readonly name = 'NameMoved'
+}
+const decidedAtMost = 3
+
+/** Decides again when the name changed hands meanwhile; only after a few times the caller is told to come back. */
+export async function whileNameMoves<R>(decide: () => Promise<R>): Promise<R> {
+  for (let times = 1; ; times++) {
+    try {
+      return await decide()
+    } catch (error) {
+      if (!(error instanceof NameMoved)) throw error
+      if (times === decidedAtMost) throw new DatabaseFault('busy', 'the name changes hands all the time')
+    }
+  }
+}

@@ -21,6 +21,7 @@ import {
 } from './call.ts'
 import { quotaExceeded } from './deployment-refusal.ts'
 import { check, nothingElse, resourceInput, resourceTtlInput } from './input.ts'
+import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { answeredBefore } from './read-back.ts'
 import * as why from './resource-refusal.ts'
@@ -87,39 +88,41 @@ export interface NewResource extends CallInput {
 
 /** Makes a resource; it can be connected to once it is ACTIVE. */
 export const createResource = (context: Context, input: NewResource): Promise<Result<ResourcePayload>> =>
-  answer(context, 'Resource', 'createResource', async (): Promise<Result<ResourcePayload>> => {
-    const checked = check(resourceInput, input)
-    if (faulty(checked)) return refuseFaults(checked)
-    const { type, name, environment, ttlHours } = checked.value
-    const { teamId } = context.actor
-    const id = newId('Resource')
-    const incarnation = randomBytes(12).toString('hex')
-    const password = newPassword(context, id)
-    const call = {
-      ...causeOf(context),
-      id,
-      values: { id, teamId, type, name, environment, ttlHours, incarnation, password, limitBytes: standardLimitBytes },
-      ...callOptions('createResource', input, checked),
-    }
-    const unavailable = context.resourceTypes(type)
-    if (unavailable !== null && !(await answeredBefore(context.db, call))) {
-      return refuse('ResourceTypeUnavailable', { message: unavailable, facts: { type } })
-    }
-    const found = await bring(context.db, rules.createResource, call).catch((error: unknown) =>
-      constrained(context, error, { environment, name }),
-    )
-    if ('refusal' in found) return found
-    switch (found.kind) {
-      case 'moved':
-        return { resource: found.row, operation: found.operation, replayed: false }
-      case 'replayed':
-        return payload(await replay(context, kind, found))
-      case 'key-reused':
-        return keyReused('createResource', found)
-      default:
-        throw new Error(`a birth cannot be ${found.kind}`)
-    }
-  })
+  answer(context, 'Resource', 'createResource', () => whileNameMoves(() => decideCreate(context, input)))
+
+async function decideCreate(context: Context, input: NewResource): Promise<Result<ResourcePayload>> {
+  const checked = check(resourceInput, input)
+  if (faulty(checked)) return refuseFaults(checked)
+  const { type, name, environment, ttlHours } = checked.value
+  const { teamId } = context.actor
+  const id = newId('Resource')
+  const incarnation = randomBytes(12).toString('hex')
+  const password = newPassword(context, id)
+  const call = {
+    ...causeOf(context),
+    id,
+    values: { id, teamId, type, name, environment, ttlHours, incarnation, password, limitBytes: standardLimitBytes },
+    ...callOptions('createResource', input, checked),
+  }
+  const unavailable = context.resourceTypes(type)
+  if (unavailable !== null && !(await answeredBefore(context.db, call))) {
+    return refuse('ResourceTypeUnavailable', { message: unavailable, facts: { type } })
+  }
+  const found = await bring(context.db, rules.createResource, call).catch((error: unknown) =>
+    constrained(context, error, { environment, name }),
+  )
+  if ('refusal' in found) return found
+  switch (found.kind) {
+    case 'moved':
+      return { resource: found.row, operation: found.operation, replayed: false }
+    case 'replayed':
+      return payload(await replay(context, kind, found))
+    case 'key-reused':
+      return keyReused('createResource', found)
+    default:
+      throw new Error(`a birth cannot be ${found.kind}`)
+  }
+}
 
 /** A constraint decided a birth: the name is held, or the plan is full. */
 async function constrained(
@@ -130,8 +133,7 @@ async function constrained(
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'resource_name') {
     const holder = await why.liveNamed(db, actor.teamId, wanted.environment, wanted.name)
-    // Gone again between the two statements: the caller may simply ask again.
-    if (!holder) throw new DatabaseFault('busy', 'the name was held a moment ago')
+    if (!holder) throw new NameMoved()
     return why.nameTaken(holder)
   }
   if (error.constraint === 'plan_cap') {

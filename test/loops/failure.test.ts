@@ -5,7 +5,12 @@ import type { Outcome } from '../../src/drivers/outcome.ts'
 import type { RuntimeDriver } from '../../src/drivers/runtime/driver.ts'
 import { deploymentEffects } from '../../src/loops/deployment-effect.ts'
 import { backoffMs } from '../../src/loops/effect.ts'
-import { deleteDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
+import {
+  deleteDeployment,
+  mergeDeploymentEnv,
+  redeployDeployment,
+  stopDeployment,
+} from '../../src/resolvers/deployment.ts'
 import { cancelOperation } from '../../src/resolvers/operation.ts'
 import { testSealing } from '../row.ts'
 import { openStage, type Stage, startsOf, until } from './fixture.ts'
@@ -100,6 +105,17 @@ test('what is given up after it may have started leaves nothing running', async 
   const id = await stage.deploy()
   await hurried(async () => expect((await stage.deployment(id)).state).toBe('FAILED'))
   expect(startsOf(stage.driver, id)).toBe(1)
+  expect(stage.driver.liveRuns()).toEqual([])
+})
+
+test('a roll-out that is refused stops what ran before it: FAILED means that nothing runs', async () => {
+  stage.replica()
+  const id = await stage.deploy()
+  await stage.reaches(id, 'HEALTHY')
+  const set = [{ key: 'DATABASE_URL', value: 'resource://none' }]
+  await mergeDeploymentEnv(stage.context, { id, set } as Parameters<typeof mergeDeploymentEnv>[1])
+  await redeployDeployment(stage.context, { id })
+  expect((await stage.reaches(id, 'FAILED')).stateReason).toContain('resource://none')
   expect(stage.driver.liveRuns()).toEqual([])
 })
 

@@ -35,6 +35,7 @@ CREATE TABLE "deployment" (
 	"incarnation" text NOT NULL,
 	"url" text,
 	"instance_id" text,
+	"checked_at" timestamp (6) with time zone,
 	CONSTRAINT "deployment_state" CHECK (state in ('BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED', 'STOPPING', 'STOPPED', 'EXPIRED', 'DELETING', 'DELETED')),
 	CONSTRAINT "deployment_ttl" CHECK (("deployment"."ttl_policy" = 'TTL') = ("deployment"."expires_at" is not null))
 );
@@ -153,6 +154,7 @@ CREATE UNIQUE INDEX "deployment_name" ON "deployment" USING btree ("team_id","en
 CREATE INDEX "deployment_list" ON "deployment" USING btree ("team_id","created_at","id");--> statement-breakpoint
 CREATE INDEX "deployment_by_name" ON "deployment" USING btree ("team_id","environment","name","created_at");--> statement-breakpoint
 CREATE INDEX "deployment_expiry" ON "deployment" USING btree ("expires_at") WHERE ttl_policy = 'TTL' and state in ('BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED', 'STOPPING', 'STOPPED');--> statement-breakpoint
+CREATE INDEX "deployment_check" ON "deployment" USING btree ("checked_at") WHERE state in ('HEALTHY');--> statement-breakpoint
 CREATE INDEX "deployment_passing" ON "deployment" USING btree ("state","state_changed_at") WHERE state in ('BUILDING', 'DEPLOYING', 'STOPPING', 'EXPIRED', 'DELETING');--> statement-breakpoint
 CREATE UNIQUE INDEX "event_position" ON "event" USING btree ("position");--> statement-breakpoint
 CREATE INDEX "event_unsequenced" ON "event" USING btree ("id") WHERE position is null;--> statement-breakpoint
