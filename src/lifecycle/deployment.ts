@@ -155,7 +155,7 @@ export const deploymentMachine = declareMachine({
       refusal: 'IllegalState',
       newGeneration: true,
       effect: 'deployment.tear_down',
-      guard: 'the time limit has passed and the policy is still TTL',
+      guard: 'the time limit has passed, the policy is still TTL, and the team is ACTIVE',
       description: 'Its time limit has passed.',
     },
     deleteDeployment: {

@@ -173,7 +173,7 @@ export const resourceMachine = declareMachine({
       refusal: 'ResourceAlreadyDeleted',
       newGeneration: true,
       effect: 'resource.deprovision',
-      guard: 'for expire: the time limit has passed, repeated under the lock',
+      guard: 'for expire: the time limit has passed and the team is ACTIVE, both repeated under the lock',
       description: 'Deprovision it for good: the one gate, for callers, time limits and team deletion alike.',
     },
     deprovisionResource: {

@@ -1,7 +1,7 @@
 // The effects of a deployment: roll-out, stop, teardown. Each claim starts from the row as it is now and may be repeated
 // at any point: drivers are idempotent by operation, and their fence and the row's guard keep out what is outdated.
 
-import { done, type Outcome, refused, unknown, unreachable } from '../drivers/outcome.ts'
+import { done, type Outcome, refused, unknown, working } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
@@ -91,6 +91,9 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
   }
 }
 
+/** How soon a workload is tried again that refers to something on its way. */
+const notYetMs = 1_000
+
 async function referencesOf(
   db: Database,
   sealing: Sealing,
@@ -101,7 +104,7 @@ async function referencesOf(
     case 'resolved':
       return done(resolved.env)
     case 'not-yet':
-      return unreachable(resolved.reason)
+      return working(notYetMs, resolved.reason)
     case 'unresolved':
       return refused(resolved.reason)
   }
