@@ -2,8 +2,9 @@
 // to queue behind the first, whose change it cannot see yet; each guard is rewritten once.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createResource, deleteResource, rotateResourceCredentials } from '../../src/resolvers/resource.ts'
-import { expireResource } from '../../src/resolvers/resource-rule.ts'
+import { expireResource, suspendResource } from '../../src/resolvers/resource-rule.ts'
 import { judgeSize } from '../../src/resolvers/resource-size.ts'
+import { transition } from '../../src/resolvers/transition.ts'
 import { holdCounters, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { giveRoom } from '../resources/row.ts'
 import { contextFor, createTeam } from '../row.ts'
@@ -151,6 +152,27 @@ test('R87 a size that moves about the limit does not make it flap: released only
   expect(await play(real, about)).toBe('ACT SUS SUS SUS SUS SUS SUS ACT ACT ACT ACT')
   const eager = { name: 'releaseResource', from: '"limit_bytes" * 0.8', to: '"limit_bytes" * 1' }
   expect(await play(bare.withMutants(eager), about)).toBe('ACT SUS ACT SUS ACT ACT SUS ACT ACT ACT ACT')
+})
+
+test('R13 what a loop learnt about a resource before its end does not bring it back', async () => {
+  const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: 'test' }
+  const play = async (world: ResourceWorld) => {
+    const id = await world.resource({ state: 'ACTIVE', limitBytes: 1_000 })
+    const { generation } = await seenResource(world, id)
+    const { teamId } = world.team
+    await world.stranger`update resource set size_bytes = 2000 where id = ${id}`
+    await deleteResource(world.context, { id })
+    // Its end is under way with nothing live beside it: the state alone stands in the way.
+    await world.stranger`update operation set state = 'RUNNING', version = version + 1 where subject_id = ${id}`
+    await world.stranger`update operation set state = 'SUCCEEDED', version = version + 1 where subject_id = ${id}`
+    const late = { id, teamId, type: 'POSTGRES' as const, incarnation: '', generation }
+    const judged = await judgeSize(world.pool.db, late, 3_000, cause)
+    const { kind } = await transition(world.pool.db, suspendResource, { ...cause, values: { id, teamId } })
+    return [judged, kind, (await seenResource(world, id)).state]
+  }
+  expect(await play(real)).toEqual([null, 'refused', 'DELETING'])
+  const blind = { name: 'suspendResource', from: `"found".state in ('ACTIVE')`, to: 'true' }
+  expect(await play(bare.withMutants(blind))).toEqual([null, 'moved', 'SUSPENDED'])
 })
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
