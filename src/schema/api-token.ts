@@ -4,11 +4,10 @@ import { apiTokenMachine } from '../lifecycle/api-token.ts'
 import { apiTokenActions } from '../resolvers/allowed-action.ts'
 import * as calls from '../resolvers/api-token.ts'
 import { type ApiTokenFilter, apiTokenFilter, apiTokens } from '../resolvers/api-token-read.ts'
-import { events } from '../resolvers/event-read.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { builder, type Fields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
-import { EventConnection } from './event.ts'
+import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { declareMutation } from './mutation.ts'
 import { ApiTokenRef, NodeRef } from './ref.ts'
@@ -28,16 +27,7 @@ ApiTokenRef.implement({
       nullable: true,
       description: 'When it was last used, to the minute; null when never.',
     }),
-    events: t.field({
-      type: EventConnection,
-      description: 'What became of it, oldest first.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, events, await context.loaders.eventsOf.page(row.id, args), () =>
-          context.loaders.eventsOf.count(row.id),
-        ),
-    }),
+    events: eventsField(t, 'What became of it, oldest first.'),
   }),
 })
 

@@ -5,14 +5,12 @@ import { entityOfId } from '../db/id.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { deploymentActions } from '../resolvers/allowed-action.ts'
 import { type DeploymentFilter, deploymentFilter, deployments } from '../resolvers/deployment-read.ts'
-import { events } from '../resolvers/event-read.ts'
-import { operations } from '../resolvers/operation-read.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
-import { EventConnection } from './event.ts'
+import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
-import { OperationConnection } from './operation.ts'
+import { operationsField } from './operation.ts'
 import { DeploymentRef, NodeRef } from './ref.ts'
 
 const DeploymentState = stateEnum(deploymentMachine)
@@ -84,26 +82,8 @@ DeploymentRef.implement({
           .sort((a, b) => (a.key < b.key ? -1 : 1))
       },
     }),
-    operations: t.field({
-      type: OperationConnection,
-      description: 'The work that was accepted for it, newest first.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, operations, await context.loaders.operationsOf.page(row.id, args), () =>
-          context.loaders.operationsOf.count(row.id),
-        ),
-    }),
-    events: t.field({
-      type: EventConnection,
-      description: 'What became of it, oldest first: one unbroken chain of states.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, events, await context.loaders.eventsOf.page(row.id, args), () =>
-          context.loaders.eventsOf.count(row.id),
-        ),
-    }),
+    operations: operationsField(t),
+    events: eventsField(t, 'What became of it, oldest first: one unbroken chain of states.'),
   }),
 })
 

@@ -1,7 +1,7 @@
 // The event log in the schema: audit trail and feed in one, read by the same cursors.
 import { type EventFilter, type EventView, eventFilter, events } from '../resolvers/event-read.ts'
 import { countOf, cursorOf, pageOf } from '../resolvers/page.ts'
-import { builder } from './builder.ts'
+import { builder, type Fields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { EventRef, NodeRef, OperationRef } from './ref.ts'
 
@@ -54,7 +54,22 @@ EventRef.implement({
   }),
 })
 
-export const EventConnection = connectionOf(EventRef, 'oldest first')
+const EventConnection = connectionOf(EventRef, 'oldest first')
+
+/** The field `events` of an object: what became of it. */
+export const eventsField = <R extends { readonly id: string }>(t: Fields<R>, description: string) =>
+  t.field({
+    type: EventConnection,
+    description,
+    args: pageArgs(),
+    complexity: pageCost,
+    resolve: async (row, args, context) => {
+      const { id } = row as R
+      return connect(context, events, await context.loaders.eventsOf.page(id, args), () =>
+        context.loaders.eventsOf.count(id),
+      )
+    },
+  })
 
 const Filter = builder.inputType('EventFilter', {
   description: 'All that is given must hold.',

@@ -3,13 +3,12 @@ import { entityOfId } from '../db/id.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
 import { operationActions, type Subject } from '../resolvers/allowed-action.ts'
-import { events } from '../resolvers/event-read.ts'
 import * as calls from '../resolvers/operation.ts'
 import { type OperationFilter, operationFilter, operations } from '../resolvers/operation-read.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { builder, type Fields, type InputFields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
-import { EventConnection } from './event.ts'
+import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { declareMutation } from './mutation.ts'
 import { NodeRef, OperationRef } from './ref.ts'
@@ -52,20 +51,26 @@ OperationRef.implement({
       description: 'The failed operation that it repeats; null when it repeats none.',
       resolve: (row, _args, { loaders }) => (row.retryOf === null ? null : loaders.operation.load(row.retryOf)),
     }),
-    events: t.field({
-      type: EventConnection,
-      description: 'What became of it, oldest first.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, events, await context.loaders.eventsOf.page(row.id, args), () =>
-          context.loaders.eventsOf.count(row.id),
-        ),
-    }),
+    events: eventsField(t, 'What became of it, oldest first.'),
   }),
 })
 
-export const OperationConnection = connectionOf(OperationRef, 'newest first')
+const OperationConnection = connectionOf(OperationRef, 'newest first')
+
+/** The field `operations` of an object: the work that was accepted for it. */
+export const operationsField = <R extends { readonly id: string }>(t: Fields<R>) =>
+  t.field({
+    type: OperationConnection,
+    description: 'The work that was accepted for it, newest first.',
+    args: pageArgs(),
+    complexity: pageCost,
+    resolve: async (row, args, context) => {
+      const { id } = row as R
+      return connect(context, operations, await context.loaders.operationsOf.page(id, args), () =>
+        context.loaders.operationsOf.count(id),
+      )
+    },
+  })
 
 const Filter = builder.inputType('OperationFilter', {
   description: 'All that is given must hold.',

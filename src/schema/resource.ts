@@ -3,17 +3,15 @@ import { missingScope } from '../auth.ts'
 import { entityOfId } from '../db/id.ts'
 import { resourceMachine } from '../lifecycle/resource.ts'
 import { resourceActions } from '../resolvers/allowed-action.ts'
-import { events } from '../resolvers/event-read.ts'
-import { operations } from '../resolvers/operation-read.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import * as calls from '../resolvers/resource.ts'
 import { type ResourceFilter, resourceFilter, resources } from '../resolvers/resource-read.ts'
 import { builder, type Fields, type InputFields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
-import { EventConnection } from './event.ts'
+import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { declareMutation } from './mutation.ts'
-import { OperationConnection } from './operation.ts'
+import { operationsField } from './operation.ts'
 import { NodeRef, OperationRef, ResourceRef } from './ref.ts'
 
 const ResourceState = stateEnum(resourceMachine)
@@ -70,26 +68,8 @@ ResourceRef.implement({
         return sealed === null ? null : { url: sealing.open(sealed, [row.teamId, row.id, 'connection']) }
       },
     }),
-    operations: t.field({
-      type: OperationConnection,
-      description: 'The work that was accepted for it, newest first.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, operations, await context.loaders.operationsOf.page(row.id, args), () =>
-          context.loaders.operationsOf.count(row.id),
-        ),
-    }),
-    events: t.field({
-      type: EventConnection,
-      description: 'What became of it, oldest first: one unbroken chain of states.',
-      args: pageArgs(),
-      complexity: pageCost,
-      resolve: async (row, args, context) =>
-        connect(context, events, await context.loaders.eventsOf.page(row.id, args), () =>
-          context.loaders.eventsOf.count(row.id),
-        ),
-    }),
+    operations: operationsField(t),
+    events: eventsField(t, 'What became of it, oldest first: one unbroken chain of states.'),
   }),
 })
 
