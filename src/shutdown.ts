@@ -4,9 +4,13 @@ import type { Log } from './log.ts'
 
 export type Phase = 'requests' | 'work' | 'clients'
 
+/** Ctrl-C reaches the whole process group, and npm hands on what it gets: the same wish, told twice. */
+const echoMs = 1_000
+
 export class Shutdown {
   /** Whether it has begun: from then on the process is not ready. */
   begun = false
+  #begunAt = 0
   readonly #log: Log
   readonly #steps: { readonly phase: Phase; readonly what: string; end(): Promise<void> }[] = []
 
@@ -19,9 +23,13 @@ export class Shutdown {
     this.#steps.unshift({ phase, what, end })
   }
 
-  /** The first signal ends everything in order and the process with 0; a second one ends the process at once. */
+  /** The first signal ends everything in order and the process with 0; one that comes clearly later ends the process at once. */
   async begin(signal: string): Promise<void> {
-    if (this.begun) process.exit(1)
+    if (this.begun) {
+      if (performance.now() - this.#begunAt > echoMs) process.exit(1)
+      return
+    }
+    this.#begunAt = performance.now()
     this.#log.info(`${signal}: shutting down; apps that run go on running, and the next start finds them`)
     await this.run()
     process.exit(0)
