@@ -93,13 +93,6 @@ export const nameTaken = (holder: Deployment, image: string): Refusal => {
   })
 }
 
-export const quotaExceeded = (limit: string, cap: number, used: number): Refusal =>
-  refuse('QuotaExceeded', {
-    message: `The plan has room for ${cap} ${limit}, and ${used} are in use. Delete one first.`,
-    facts: { limit, cap, used },
-    remedies: [lookAt(limit, {}, `List the ${limit} that take up the room.`)],
-  })
-
 export const notExtendable = (row: Deployment): Refusal =>
   refuse('NotExtendable', {
     message: `${where(row)} is permanent: it has no time limit that could be moved.`,

@@ -7,7 +7,6 @@ import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
-import { planUsage } from '../db/team.ts'
 import { forbidden, type Refusal, validationFailed } from '../refusals.ts'
 import {
   answer,
@@ -27,6 +26,7 @@ import { type EnvPatch, envValues, mergeCounts } from './env.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
+import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
 import { bring, type Call, type Operation, startsFrom, transition } from './transition.ts'
 
@@ -196,13 +196,7 @@ async function constrained(context: Context, error: unknown, wanted: Wanted): Pr
     if (!holder) throw new NameMoved()
     return why.nameTaken(holder, wanted.image)
   }
-  if (error.constraint === 'plan_cap') {
-    const [usage] = await db
-      .select()
-      .from(planUsage)
-      .where(and(eq(planUsage.teamId, actor.teamId), eq(planUsage.kind, 'deployments')))
-    return why.quotaExceeded('deployments', usage?.cap ?? 0, usage?.used ?? 0)
-  }
+  if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'deployments')
   throw error
 }
 

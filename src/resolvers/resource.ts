@@ -1,12 +1,10 @@
 // What callers may ask of resources. Each function is one mutation: it checks the input, makes one transition, and answers
 // with a payload or a typed refusal. Passwords are made here, before the effect, and stored sealed.
 import { randomBytes } from 'node:crypto'
-import { and, eq } from 'drizzle-orm'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
 import { resource } from '../db/resource.ts'
-import { planUsage } from '../db/team.ts'
 import { type Refusal, refuse } from '../refusals.ts'
 import {
   answer,
@@ -19,10 +17,10 @@ import {
   type Result,
   refuseFaults,
 } from './call.ts'
-import { quotaExceeded } from './deployment-refusal.ts'
 import { check, nothingElse, resourceInput, resourceTtlInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
+import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
 import * as why from './resource-refusal.ts'
 import * as rules from './resource-rule.ts'
@@ -136,12 +134,6 @@ async function constrained(
     if (!holder) throw new NameMoved()
     return why.nameTaken(holder)
   }
-  if (error.constraint === 'plan_cap') {
-    const [usage] = await db
-      .select()
-      .from(planUsage)
-      .where(and(eq(planUsage.teamId, actor.teamId), eq(planUsage.kind, 'resources')))
-    return quotaExceeded('resources', usage?.cap ?? 0, usage?.used ?? 0)
-  }
+  if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'resources')
   throw error
 }
