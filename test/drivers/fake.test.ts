@@ -1,18 +1,33 @@
-// The fake driver: the contract, then what tests order of it.
+// The fake driver: the contract in both its suites, then what tests order of it.
 import { describe, expect, test } from 'vitest'
 import { createFakeDriver } from '../../src/drivers/runtime/fake.ts'
-import { calm, eventually, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
+import {
+  calm,
+  eventually,
+  fenceOf,
+  newRef,
+  type RuntimeHarness,
+  run,
+  runtimeConformance,
+  settle,
+  specOf,
+} from './runtime.conformance.ts'
+import { runtimeAddressConformance } from './runtime-address.conformance.ts'
 
-runtimeConformance('fake driver', async () => {
+async function createHarness(): Promise<RuntimeHarness> {
   const first = createFakeDriver()
   return {
     images: { healthy: 'hello', unhealthy: 'unhealthy', crashing: 'crashing', unknown: 'unknown-image' },
     driver: () => first.another(),
     crash: async (ref) => first.crash(ref),
     countRuns: async (ref) => (first.liveRun(ref) === null ? 0 : 1),
+    countAddresses: async (ref) => (first.isReserved(ref) ? 1 : 0),
     dispose: async () => {},
   }
-})
+}
+
+runtimeConformance('fake driver', createHarness)
+runtimeAddressConformance('fake driver', createHarness)
 
 describe('fake driver: gates', () => {
   test('a call waits before its effect; released too late it meets the fence', async () => {
@@ -56,6 +71,41 @@ describe('fake driver: gates', () => {
       expect((await answer).kind).toBe(deaf ? 'working' : 'unreachable')
       expect(driver.liveRun(ref) !== null).toBe(deaf)
     }
+  })
+
+  test('reserve waits at gates, is faulted and logged like any other call', async () => {
+    const driver = createFakeDriver({ asksUntilHealthy: 0 })
+    const ref = newRef()
+    const reserve = () => driver.reserve(ref, fenceOf(ref, 1), calm)
+    const before = driver.pauseBefore('reserve')
+    const after = driver.pauseAfter('reserve')
+    const answer = reserve()
+    expect(await before.reached).toEqual({ call: 'reserve', ref, fence: fenceOf(ref, 1), image: null })
+    expect(driver.isReserved(ref)).toBe(false)
+    before.release()
+    await after.reached
+    expect(driver.isReserved(ref)).toBe(true)
+    after.release()
+    expect(await answer).toEqual({ kind: 'done', value: { url: `http://${ref.incarnation}.fake.invalid` } })
+    driver.faultNext('reserve', { kind: 'unreachable' })
+    driver.faultNext('reserve', { kind: 'unknown', done: true })
+    const kinds = [await reserve(), await reserve(), await reserve()].map(({ kind }) => kind)
+    expect(kinds).toEqual(['unreachable', 'unknown', 'done'])
+    await run(driver, specOf(ref, 'hello'), fenceOf(ref, 1))
+    expect(driver.log().map(({ call, effects }) => [call, ...effects.map(({ effect }) => effect)])).toEqual([
+      ['reserve', 'reserved'],
+      ['reserve'],
+      ['reserve'],
+      ['reserve'],
+      ['ensure', 'started'],
+    ])
+  })
+
+  test('the url of a long incarnation is a host name that DNS allows', async () => {
+    const ref = { subjectId: 'stk_1', incarnation: `${'0123456789ab'.repeat(2)}-${'web-'.repeat(15)}abc` }
+    const outcome = await createFakeDriver().reserve(ref, fenceOf(ref, 1), calm)
+    const labels = outcome.kind === 'done' ? new URL(outcome.value.url).hostname.split('.') : []
+    expect(labels.map((label) => label.length)).toEqual([63, 25, 4, 7])
   })
 
   test('onCall parks every call before and after', async () => {

@@ -8,7 +8,7 @@ import { expect, vi } from 'vitest'
 import type { RuntimeDriver, WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/runtime/process.ts'
 import { processesOf, startMark } from '../../src/drivers/runtime/process-table.ts'
-import { calm, settle } from './runtime.conformance.ts'
+import { calm, eventually, type RuntimeHarness, settle } from './runtime.conformance.ts'
 
 const SERVER = `import { createServer } from 'node:http'
 const status = Number(process.argv[2] ?? 200)
@@ -96,8 +96,27 @@ export interface Fixture {
   supervisor(ref: WorkloadRef): Promise<number>
   /** How many apps of the workload there are, of all runs that ever were. */
   countRuns(ref: WorkloadRef): Promise<number>
+  /** The ports that are held for the workload. */
+  heldPorts(ref: WorkloadRef): Promise<string[]>
   /** Removes every workload, then fails if any process that the tests started is left. */
   dispose(): Promise<void>
+}
+
+/** What the contract's suites ask of the process driver. */
+export async function createHarness(): Promise<RuntimeHarness> {
+  const fixture = await createFixture()
+  return {
+    images: { healthy: 'healthy', unhealthy: 'unhealthy', crashing: 'crashing', unknown: 'nothing-like-it' },
+    driver: () => fixture.another(),
+    countRuns: fixture.countRuns,
+    countAddresses: async (ref) => (await fixture.heldPorts(ref)).length,
+    dispose: fixture.dispose,
+    async crash(ref) {
+      const supervisor = await fixture.supervisor(ref)
+      for (const pid of await fixture.processes(ref)) if (pid !== supervisor) process.kill(pid, 'SIGKILL')
+      await eventually(() => fixture.processes(ref)).toEqual([])
+    },
+  }
 }
 
 const PORTS = { from: 21_000, to: 24_999 }
@@ -139,6 +158,12 @@ export async function createFixture(options: Partial<ProcessDriverOptions> = {})
         processesOf(instance).filter((pid) => !isSupervisor(pid)),
       )
       return apps.filter((pids) => pids.length > 0).length
+    },
+    async heldPorts({ subjectId, incarnation }) {
+      const dir = join(dataDir, 'runtime', '.ports')
+      const ports = await readdir(dir).catch(() => [])
+      const holders = await Promise.all(ports.map((port) => readFile(join(dir, port), 'utf8').catch(() => '')))
+      return ports.filter((_, index) => holders[index] === `${subjectId}-${incarnation}`)
     },
     async dispose() {
       const folders = await readdir(join(dataDir, 'runtime')).catch(() => [])

@@ -54,6 +54,7 @@ describe('process driver: security', () => {
         { subjectId: 'x', incarnation: bad },
       ]) {
         expect((await fixture.driver.ensure(specOf(ref, 'healthy'), fenceOf(ref, 1), calm)).kind).toBe('refused')
+        expect((await fixture.driver.reserve(ref, fenceOf(ref, 1), calm)).kind).toBe('refused')
         expect((await fixture.driver.remove(ref, fenceOf(ref, 1), calm)).kind).toBe('refused')
         expect(await fixture.driver.observe(ref, calm)).toEqual({ kind: 'done', value: { state: 'absent' } })
         expect((await fixture.driver.logs(ref, 100, calm)).kind).not.toBe('done')

@@ -1,4 +1,4 @@
-// The process driver: the contract, and what only real processes can show. Each describe has its own data folder;
+// The process driver: the contract on runs, and what only real processes can show. Each describe has its own data folder;
 // its end asserts that no process is left.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,23 +10,10 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { processesOf } from '../../src/drivers/runtime/process-table.ts'
-import { createFixture, type Fixture, isAlive } from './process-fixture.ts'
+import { createFixture, createHarness, type Fixture, isAlive } from './process-fixture.ts'
 import { calm, eventually, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
 
-runtimeConformance('process driver', async () => {
-  const fixture = await createFixture()
-  return {
-    images: { healthy: 'healthy', unhealthy: 'unhealthy', crashing: 'crashing', unknown: 'nothing-like-it' },
-    driver: () => fixture.another(),
-    countRuns: fixture.countRuns,
-    dispose: fixture.dispose,
-    async crash(ref) {
-      const supervisor = await fixture.supervisor(ref)
-      for (const pid of await fixture.processes(ref)) if (pid !== supervisor) process.kill(pid, 'SIGKILL')
-      await eventually(() => fixture.processes(ref)).toEqual([])
-    },
-  }
-})
+runtimeConformance('process driver', createHarness)
 
 const REPLICA = fileURLToPath(new URL('./replica.ts', import.meta.url))
 

@@ -1,4 +1,5 @@
-// What every runtime driver must do, the fake one too. A driver's own test file gives the harness: how to make
+// What every runtime driver must do with runs, the fake one too; what it must do with addresses and with several
+// workloads of one subject is in runtime-address.conformance.ts. A driver's own test file gives the harness: how to make
 // instances of it on one and the same backing, and how to look at that backing past the driver.
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,6 +15,8 @@ export interface RuntimeHarness {
   crash(ref: WorkloadRef): Promise<void>
   /** How many runs of the workload there really are. */
   countRuns(ref: WorkloadRef): Promise<number>
+  /** How many addresses are really held for the workload. */
+  countAddresses(ref: WorkloadRef): Promise<number>
   dispose(): Promise<void>
 }
 

@@ -3,7 +3,8 @@
 import type { Fence } from '../outcome.ts'
 import type { RuntimeDriver, WorkloadRef } from './driver.ts'
 
-export type FakeCallName = Exclude<keyof RuntimeDriver, 'name'>
+/** The calls that go through the script: `reserves` asks nobody, so it can neither wait nor fail. */
+export type FakeCallName = Exclude<keyof RuntimeDriver, 'name' | 'reserves'>
 
 /** One call as it reached the driver; what a call does not have is null. */
 export interface FakeCall {

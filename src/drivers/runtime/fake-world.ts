@@ -1,11 +1,19 @@
 // The world that fake drivers act on: workloads in memory, with the same fence and the same rules as the real ones
 // and nothing that waits. It outlives the driver instances that share it, as processes outlive a control plane.
 import { done, type Fence, type Outcome, refused, stale, working } from '../outcome.ts'
-import type { Observation, OwnedWorkload, RunningWorkload, WorkloadRef, WorkloadSpec } from './driver.ts'
-import { admit, type SeenFence } from './fence.ts'
+import type {
+  Observation,
+  OwnedWorkload,
+  RunningWorkload,
+  WorkloadAddress,
+  WorkloadRef,
+  WorkloadSpec,
+} from './driver.ts'
+import { admit, type FencedCall, type SeenFence } from './fence.ts'
 
 export type FakeAppKind = 'healthy' | 'unhealthy' | 'crashing' | 'unknown'
-export type FakeEffect = 'started' | 'ended' | 'removed'
+/** `reserved` is told of a reservation that came before any run; the one that comes with a run is part of it. */
+export type FakeEffect = 'reserved' | 'started' | 'ended' | 'removed'
 
 export interface FakeRun {
   readonly instanceId: string
@@ -17,6 +25,8 @@ export interface FakeRun {
 interface Workload {
   readonly ref: WorkloadRef
   readonly url: string
+  /** The url is held for it: since it was first reserved or started, until it is removed. */
+  reserved: boolean
   fence: SeenFence
   /** The run that is there, or the last one. */
   run: FakeRun | null
@@ -30,7 +40,14 @@ interface Workload {
 }
 
 const ASK_AGAIN_MS = 1
+const MAX_LABEL_CHARS = 63
 const keyOf = (ref: WorkloadRef): string => `${ref.subjectId}-${ref.incarnation}`
+
+/** The same for the same workload in every world; an incarnation too long for one label of a host name takes two. */
+function urlOf({ incarnation }: WorkloadRef): string {
+  const labels = incarnation.toLowerCase().match(new RegExp(`.{1,${MAX_LABEL_CHARS}}`, 'g')) ?? []
+  return `http://${[...labels, 'fake', 'invalid'].join('.')}`
+}
 
 export interface FakeWorldOptions {
   /** What an image does; default: `unhealthy`, `crashing` and `unknown…` do as they say, all others are healthy. */
@@ -69,6 +86,11 @@ export class FakeWorld {
     return workload?.alive ? workload.run : null
   }
 
+  /** Whether an address is held for the workload. */
+  isReserved(ref: WorkloadRef): boolean {
+    return this.#workloads.get(keyOf(ref))?.reserved ?? false
+  }
+
   liveRuns(): readonly (WorkloadRef & { readonly run: FakeRun })[] {
     const all = [...this.#workloads.values()]
     return all.flatMap(({ ref, alive, run }) => (alive && run !== null ? [{ ...ref, run }] : []))
@@ -85,11 +107,19 @@ export class FakeWorld {
     return refused(`There is no app named ${JSON.stringify(image)}; any other name is an app here`)
   }
 
+  reserve(ref: WorkloadRef, fence: Fence): Outcome<WorkloadAddress> {
+    const admitted = this.#admit(ref, fence, 'reserve')
+    if ('kind' in admitted) return admitted
+    const { workload } = admitted
+    if (!workload.reserved) this.#effects.push({ effect: 'reserved', instanceId: null })
+    workload.reserved = true
+    return done({ url: workload.url })
+  }
+
   ensure(spec: WorkloadSpec, fence: Fence): Outcome<RunningWorkload> {
     const admitted = this.#admit(spec, fence, 'ensure')
     if ('kind' in admitted) return admitted
-    const { workload, first } = admitted
-    if (first) workload.verdict = null
+    const { workload } = admitted
     if (workload.verdict !== null) return refused(workload.verdict)
     const { run } = workload
     const wanted = run !== null && run.generation === fence.generation
@@ -132,6 +162,7 @@ export class FakeWorld {
     if (!workload.fence.removed) this.#effects.push({ effect: 'removed', instanceId: workload.run?.instanceId ?? null })
     workload.fence = { ...workload.fence, removed: true }
     workload.run = null
+    workload.reserved = false
     return done(null)
   }
 
@@ -142,31 +173,31 @@ export class FakeWorld {
   }
 
   listOwned(): Outcome<readonly OwnedWorkload[]> {
-    const owned = [...this.#workloads.values()].flatMap(({ ref, run, alive }) => {
-      if (run === null) return []
-      const lives = alive
-        ? { instanceId: run.instanceId, startedAt: run.startedAt }
-        : { instanceId: null, startedAt: null }
-      return [{ ...ref, ...lives, generation: run.generation }]
+    const there = [...this.#workloads.values()].filter(({ run, reserved }) => run !== null || reserved)
+    const owned = there.map(({ ref, run, alive, fence }) => {
+      const lives = alive && run !== null ? run : null
+      const generation = run?.generation ?? fence.generation
+      return { ...ref, instanceId: lives?.instanceId ?? null, generation, startedAt: lives?.startedAt ?? null }
     })
     return done(owned)
   }
 
-  #admit(ref: WorkloadRef, fence: Fence, call: 'ensure' | 'stop' | 'remove') {
+  #admit(ref: WorkloadRef, fence: Fence, call: FencedCall) {
     if (fence.subjectId !== ref.subjectId) return refused('The fence is that of another subject')
     const known = this.#workloads.get(keyOf(ref))
     const admission = admit(known?.fence ?? null, fence, call)
     if (!admission.admitted) return stale(admission.reason)
     const workload = known ?? this.#make(ref, admission.next)
     workload.fence = admission.next
-    return { workload, first: admission.firstCallOfOperation }
+    // Whichever call is an operation's first: what was said of the one before does not hold for this one.
+    if (admission.firstCallOfOperation) workload.verdict = null
+    return { workload }
   }
 
   #make({ subjectId, incarnation }: WorkloadRef, fence: SeenFence): Workload {
     const ref = { subjectId, incarnation }
-    const url = `http://${incarnation.toLowerCase()}.fake.invalid`
     const blank = { run: null, operationId: '', alive: false, healthy: false, asked: 0, endReason: '', verdict: null }
-    const workload: Workload = { ref, url, fence, ...blank, ended: [] }
+    const workload: Workload = { ref, url: urlOf(ref), reserved: false, fence, ...blank, ended: [] }
     this.#workloads.set(keyOf(ref), workload)
     return workload
   }
@@ -176,7 +207,7 @@ export class FakeWorld {
     const instanceId = `run_fake_${this.#made}_${crypto.randomUUID()}`
     const { image, env } = spec
     workload.run = { instanceId, generation: fence.generation, image, env: { ...env }, startedAt: new Date() }
-    Object.assign(workload, { alive: true, healthy: false, asked: 0, endReason: '' })
+    Object.assign(workload, { reserved: true, alive: true, healthy: false, asked: 0, endReason: '' })
     this.#effects.push({ effect: 'started', instanceId })
   }
 

@@ -2,7 +2,14 @@
 // fence as the real ones do, writes down every call with its effects, and does what its script orders.
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Outcome, refused, unknown, unreachable } from '../outcome.ts'
-import type { Observation, OwnedWorkload, RunningWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
+import type {
+  Observation,
+  OwnedWorkload,
+  RunningWorkload,
+  RuntimeDriver,
+  WorkloadAddress,
+  WorkloadRef,
+} from './driver.ts'
 import { createScript, type FakeCall, type FakeScript } from './fake-script.ts'
 import { type FakeEffect, type FakeRun, FakeWorld, type FakeWorldOptions } from './fake-world.ts'
 
@@ -21,6 +28,8 @@ export interface FakeDriver extends RuntimeDriver, FakeScript {
   /** The living run of a workload, as a look at the machine would show it. */
   liveRun(ref: WorkloadRef): FakeRun | null
   liveRuns(): readonly (WorkloadRef & { readonly run: FakeRun })[]
+  /** Whether an address is held for the workload. */
+  isReserved(ref: WorkloadRef): boolean
   /** Ends the run from outside, as a crash would. */
   crash(ref: WorkloadRef, reason?: string): void
   /** Another driver on the same world with a script of its own: another replica, or the same one restarted. */
@@ -88,11 +97,14 @@ function onWorld(shared: Shared): FakeDriver {
     log: () => log,
     liveRun: (ref) => world.liveRun(ref),
     liveRuns: () => world.liveRuns(),
+    isReserved: (ref) => world.isReserved(ref),
     crash: (ref, reason) => world.crash(ref, reason),
     another: () => onWorld(shared),
     reserves: () => false,
     resolveImage: (image, signal) =>
       run(callOf('resolveImage', null, null, image), signal, () => world.resolveImage(image), outcomes()),
+    reserve: (ref, fence, signal) =>
+      run(callOf('reserve', ref, fence), signal, () => world.reserve(ref, fence), outcomes<WorkloadAddress>()),
     ensure: (spec, fence, signal) =>
       run(
         callOf('ensure', spec, fence, spec.image),

@@ -13,6 +13,9 @@ export interface SeenFence {
   readonly removed: boolean
 }
 
+/** The calls that are fenced; the first two bring something into being. */
+export type FencedCall = 'reserve' | 'ensure' | 'stop' | 'remove'
+
 export type Admission =
   | { readonly admitted: true; readonly next: SeenFence; readonly firstCallOfOperation: boolean }
   | { readonly admitted: false; readonly reason: string }
@@ -24,18 +27,19 @@ const no = (reason: string): Admission => ({ admitted: false, reason })
 
 /**
  * Says whether a call may act and what is seen afterwards. Refused as stale are: a lower generation; an operation
- * that another one of the same generation has followed; a lower attempt of the same operation; an `ensure` that is
- * not of a newer generation than the one that was removed.
+ * that another one of the same generation has followed; a lower attempt of the same operation; a `reserve` or `ensure`
+ * that is not of a newer generation than the one that was removed.
  */
-export function admit(seen: SeenFence | null, fence: Fence, call: 'ensure' | 'stop' | 'remove'): Admission {
+export function admit(seen: SeenFence | null, fence: Fence, call: FencedCall): Admission {
+  const brings = call === 'reserve' || call === 'ensure'
   const { generation, operationId, attempt } = fence
   if (seen === null || generation > seen.generation) {
-    const next = { generation, operationId, attempt, past: [], removed: call !== 'ensure' && (seen?.removed ?? false) }
+    const next = { generation, operationId, attempt, past: [], removed: !brings && (seen?.removed ?? false) }
     return { admitted: true, next, firstCallOfOperation: true }
   }
   if (generation < seen.generation) return no(`Generation ${generation} is older than ${seen.generation}, already seen`)
   if (seen.removed) {
-    if (call === 'ensure') return no(`The workload was removed at generation ${seen.generation}`)
+    if (brings) return no(`The workload was removed at generation ${seen.generation}`)
     return { admitted: true, next: seen, firstCallOfOperation: false }
   }
   if (operationId === seen.operationId) {

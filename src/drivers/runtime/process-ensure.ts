@@ -4,11 +4,12 @@
 import { done, type Fence, type Outcome, refused, stale, unknown, unreachable, working } from '../outcome.ts'
 import type { RunningWorkload, WorkloadSpec } from './driver.ts'
 import { admit } from './fence.ts'
+import { withPort } from './process-address.ts'
 import { type App, refuseEnv, resolveApp } from './process-app.ts'
 import { checkHealth } from './process-health.ts'
-import { candidatePorts, holdPort, isFree } from './process-port.ts'
+import { isFree, urlOf } from './process-port.ts'
 import { describeExit, type Life, launch, newInstanceId, pressEnd, readExit, settleLaunch } from './process-run.ts'
-import { type RunState, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
+import { admittedState, type RunState, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
 import { INSTANCE_MARK } from './process-table.ts'
 import { inTurn, type Place, type ProcessSettings } from './process-turn.ts'
 
@@ -24,7 +25,7 @@ const ASK_UNHEALTHY_MS = 200
 /** Runs per operation: one that is lost without a trace, or loses its port, is begun again; one that exits is not. */
 const MAX_STARTS = 3
 
-const running = (run: RunState): Answer => done({ instanceId: run.instanceId, url: `http://127.0.0.1:${run.port}` })
+const running = (run: RunState): Answer => done({ instanceId: run.instanceId, url: urlOf(run.port) })
 const starting = (): Answer => working(ASK_AGAIN_MS, 'Waiting for the health check')
 
 /** See `RuntimeDriver.ensure`. */
@@ -70,8 +71,7 @@ async function decide(
   const before = await readState(dir, spec)
   const admission = admit(before?.fence ?? null, fence, 'ensure')
   if (!admission.admitted) return stale(admission.reason)
-  const told = admission.firstCallOfOperation ? { verdict: null, starts: 0 } : {}
-  let state: WorkloadState = { ...(before ?? newState(spec)), ...told, fence: admission.next }
+  let state = admittedState(before, spec, admission)
 
   if (state.verdict !== null) return condemn(settings, dir, before, state, state.verdict)
   if (state.run !== null) {
@@ -104,18 +104,6 @@ async function decide(
   if (signal.aborted) return unreachable('Given up before the app was started')
   return start(settings, place, before, state, spec, resolved.app)
 }
-
-const newState = (spec: WorkloadSpec): Omit<WorkloadState, 'fence'> => ({
-  version: 1,
-  subjectId: spec.subjectId,
-  incarnation: spec.incarnation,
-  port: null,
-  run: null,
-  verdict: null,
-  starts: 0,
-  ended: [],
-  changedAt: 0,
-})
 
 /** The run is there already. A later operation of its generation takes it over and gives it a deadline of its own. */
 async function adopt(
@@ -158,14 +146,14 @@ async function start(
 ): Promise<Answer> {
   const { dir, key } = place
   const held = await withPort(settings, place, before, idle)
-  if (held === null) return refused(`No port is free between ${settings.portRange.from} and ${settings.portRange.to}`)
+  if (held.kind !== 'done') return held
   const now = Date.now()
   const run: RunState = {
     instanceId: newInstanceId(),
     generation: idle.fence.generation,
     operationId: idle.fence.operationId,
     image: app.image,
-    port: held.port,
+    port: held.value.port,
     healthPath: app.healthPath,
     healthDeadlineMs: app.healthDeadlineMs,
     startedAt: now,
@@ -173,7 +161,7 @@ async function start(
     healthyAt: null,
     stoppingAt: null,
   }
-  const state = await saveState(dir, held.state, { ...held.state, run, starts: idle.starts + 1 })
+  const state = await saveState(dir, held.value.state, { ...held.value.state, run, starts: idle.starts + 1 })
   await tidy(dir, state)
   const env = { ...spec.env, ...facts(settings, spec, run) }
   const { logBytes, stopGraceMs } = settings
@@ -193,20 +181,3 @@ const facts = (settings: ProcessSettings, spec: WorkloadSpec, run: RunState): Re
   PAWL_GENERATION: String(run.generation),
   [INSTANCE_MARK]: run.instanceId,
 })
-
-/** The workload's own port, or another one when a stranger listens on it; recorded before it is reserved. */
-async function withPort(
-  settings: ProcessSettings,
-  { dir, key }: Place,
-  before: WorkloadState | null,
-  idle: WorkloadState,
-): Promise<{ readonly state: WorkloadState; readonly port: number } | null> {
-  const ports = `${settings.root}/.ports`
-  let known = before
-  const own = idle.port === null ? [] : [idle.port]
-  for (const port of [...own, ...candidatePorts(key, settings.portRange)]) {
-    known = await saveState(dir, known, { ...idle, port })
-    if (await holdPort(ports, key, port)) return { state: known, port }
-  }
-  return null
-}

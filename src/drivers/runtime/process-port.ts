@@ -12,6 +12,9 @@ export interface PortRange {
   readonly to: number
 }
 
+/** Where whoever listens on that port is reached. */
+export const urlOf = (port: number): string => `http://127.0.0.1:${port}`
+
 /** Every port of the range once, in an order of the owner's own so that owners seldom meet. */
 export function* candidatePorts(owner: string, range: PortRange): Generator<number> {
   const count = range.to - range.from + 1

@@ -5,6 +5,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import type { WorkloadRef } from './driver.ts'
+import type { Admission } from './fence.ts'
 import { readIfThere, stateFile, writeDurably } from './process-files.ts'
 
 const runSchema = z.strictObject({
@@ -35,7 +36,7 @@ const stateSchema = z.strictObject({
     past: z.array(z.string()).readonly(),
     removed: z.boolean(),
   }),
-  /** Kept for the incarnation; recorded before it is reserved. */
+  /** Kept for the incarnation until it is removed; recorded before it is reserved. */
   port: z.int().nullable(),
   run: runSchema.nullable(),
   /** Why the current operation is refused, once it is: the same answer to whoever asks again. */
@@ -59,6 +60,23 @@ const NAME_PART = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 /** A workload's name on disk, or null when its parts could lead anywhere else. */
 export const workloadKey = (ref: WorkloadRef): string | null =>
   NAME_PART.test(ref.subjectId) && NAME_PART.test(ref.incarnation) ? `${ref.subjectId}-${ref.incarnation}` : null
+
+/**
+ * The state that a call which was let through goes on with. Whichever call is an operation's first, what was said of
+ * the operation before does not hold for this one.
+ */
+export function admittedState(
+  before: WorkloadState | null,
+  { subjectId, incarnation }: WorkloadRef,
+  { next, firstCallOfOperation }: Extract<Admission, { admitted: true }>,
+): WorkloadState {
+  const blank = { version: 1 as const, subjectId, incarnation, port: null, run: null, ended: [], changedAt: 0 }
+  const state = before ?? { ...blank, verdict: null, starts: 0 }
+  return { ...state, ...(firstCallOfOperation ? { verdict: null, starts: 0 } : {}), fence: next }
+}
+
+/** Whether the workload has a port of its own, used or not. */
+export const holdsPort = ({ port, fence }: WorkloadState): boolean => port !== null && !fence.removed
 
 /** Reads a workload's state: null when there never was one. Throws `UnreadableState`. */
 export async function readState(dir: string, ref?: WorkloadRef): Promise<WorkloadState | null> {

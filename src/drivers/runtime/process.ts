@@ -6,13 +6,14 @@ import { dirname, join, resolve } from 'node:path'
 import { done, type Fence, type Outcome, refused, stale, unreachable, working } from '../outcome.ts'
 import type { Observation, OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
 import { admit } from './fence.ts'
+import { reserveAddress } from './process-address.ts'
 import { isReserved, resolveApp } from './process-app.ts'
 import { ensureWorkload } from './process-ensure.ts'
 import { checkHealth } from './process-health.ts'
 import { readLogTail } from './process-log.ts'
-import { type PortRange, releasePort } from './process-port.ts'
+import { type PortRange, releasePort, urlOf } from './process-port.ts'
 import { describeExit, lifeOf, pressEnd, readExit } from './process-run.ts'
-import { readState, saveState, tidy, type WorkloadState } from './process-state.ts'
+import { admittedState, holdsPort, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
 import { guarded, inTurn, type ProcessSettings, placeOf } from './process-turn.ts'
 
 export interface ProcessDriverOptions {
@@ -62,6 +63,9 @@ export function createProcessDriver(options: ProcessDriverOptions): RuntimeDrive
         const resolved = await resolveApp(settings.appsDir, image)
         return 'app' in resolved ? done({ image: resolved.app.image }) : refused(resolved.reason)
       })
+    },
+    async reserve(ref, fence, signal) {
+      return wrongFence(ref, fence) ?? reserveAddress(settings, ref, fence, signal)
     },
     async ensure(spec, fence, signal) {
       return wrongFence(spec, fence) ?? ensureWorkload(settings, spec, fence, signal)
@@ -122,11 +126,10 @@ async function observe(
   const ending = life.kind === 'launched' || (await readExit(place.dir, instanceId)) !== null
   const health = ending ? null : await checkHealth(port, healthPath, settings.probeTimeoutMs, signal)
   if (health?.kind === 'aborted') return unreachable('Given up while the health check was asked')
-  const url = `http://127.0.0.1:${port}`
-  return done({ state: 'running', instanceId, url, generation, healthy: health?.kind === 'healthy' })
+  return done({ state: 'running', instanceId, url: urlOf(port), generation, healthy: health?.kind === 'healthy' })
 }
 
-/** Stop and remove: the same end of the run, the one keeping what was there, the other nothing but the fence. */
+/** Stop and remove: the same end of the run, the one keeping what was there, its port too, the other only the fence. */
 function end(
   settings: ProcessSettings,
   ref: WorkloadRef,
@@ -138,19 +141,17 @@ function end(
     const before = await readState(dir, ref)
     const admission = admit(before?.fence ?? null, fence, call)
     if (!admission.admitted) return stale(admission.reason)
-    const { subjectId, incarnation } = ref
-    const blank = { version: 1 as const, subjectId, incarnation, port: null, run: null, ended: [], changedAt: 0 }
-    const told = { verdict: null, starts: 0, fence: admission.next }
-    const state: WorkloadState = { ...(before ?? blank), ...told }
+    const state: WorkloadState = { ...admittedState(before, ref, admission), verdict: null, starts: 0 }
     const run = state.run && { ...state.run, stoppingAt: state.run.stoppingAt ?? Date.now() }
     const asked = await saveState(dir, before, { ...state, run })
     const life = run && (await pressEnd(dir, run, settings.stopGraceMs))
     if (life !== null && life.kind !== 'ended') return working(ASK_AGAIN_MS, 'Waiting for the app to end')
     if (call === 'stop') return done(null)
     const ended = run === null ? asked.ended : [...asked.ended, run.instanceId]
-    const removed = { ...asked, run: null, ended, fence: { ...asked.fence, removed: true } }
+    // Given back before it is forgotten: after a crash between the two, the next call still knows which one it was.
+    if (asked.port !== null) await releasePort(join(settings.root, '.ports'), key, asked.port)
+    const removed = { ...asked, port: null, run: null, ended, fence: { ...asked.fence, removed: true } }
     await tidy(dir, await saveState(dir, asked, removed))
-    if (removed.port !== null) await releasePort(join(settings.root, '.ports'), key, removed.port)
     return done(null)
   })
 }
@@ -164,22 +165,22 @@ async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promis
     const state = await readState(dir)
     if (state === null) continue
     const { subjectId, incarnation, run } = state
-    if (run === null) {
+    if (run === null && !holdsPort(state)) {
       if (isForgettable(settings, state)) await forget(settings, state, signal)
       continue
     }
-    const lives = (await lifeOf(dir, run)).kind !== 'ended'
-    const startedAt = lives ? new Date(run.startedAt) : null
-    const instanceId = lives ? run.instanceId : null
-    owned.push({ subjectId, incarnation, instanceId, generation: run.generation, startedAt })
+    const lives = run !== null && (await lifeOf(dir, run)).kind !== 'ended' ? run : null
+    const startedAt = lives && new Date(lives.startedAt)
+    const generation = run?.generation ?? state.fence.generation
+    owned.push({ subjectId, incarnation, instanceId: lives?.instanceId ?? null, generation, startedAt })
   }
   return done(owned)
 }
 
 const isForgettable = (settings: ProcessSettings, state: WorkloadState): boolean =>
-  state.run === null && Date.now() - state.changedAt > settings.keepFencesMs
+  state.run === null && !holdsPort(state) && Date.now() - state.changedAt > settings.keepFencesMs
 
-/** Drops the fence of a workload that has had no run for so long that no late call can be under way. */
+/** Drops the fence of a workload that has had neither run nor port for so long that no late call can be under way. */
 async function forget(settings: ProcessSettings, ref: WorkloadRef, signal: AbortSignal): Promise<void> {
   await inTurn(settings, ref, signal, async ({ dir, key }) => {
     const state = await readState(dir, ref)
