@@ -4,8 +4,8 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { parseToken } from './auth.ts'
 import { parseSecretKeys, SECRET_KEYS_FORM, type SecretKey } from './secret-keys.ts'
+import { parseToken } from './token.ts'
 
 const ROLES = ['all', 'api', 'worker'] as const
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const

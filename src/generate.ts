@@ -2,7 +2,7 @@
 // With --check it writes nothing and fails when a file is not what it would write.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { scopeFor } from './auth.ts'
+import { needOf } from './auth.ts'
 import type { Machine, Move, StateDeclaration } from './lifecycle/machine.ts'
 import { machines } from './lifecycle/machines.ts'
 import { codeOf, commonRefusals, type RefusalName, refusalCatalogue, refusalNames } from './refusals.ts'
@@ -102,7 +102,7 @@ function refusalsPage(): string {
     ),
   )
   const mutations = [...extraRefusals].map(([mutation, extra]) =>
-    row(`\`${mutation}\``, `\`${scopeFor(mutation)}\``, extra.map((name) => `\`${name}\``).join(', ')),
+    row(`\`${mutation}\``, `\`${needOf(mutation)?.scope}\``, extra.map((name) => `\`${name}\``).join(', ')),
   )
   return `${[
     '# Refusals',

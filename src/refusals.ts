@@ -1,6 +1,6 @@
 // The catalogue of refusals: every typed "no" that a caller can get, with what it means, whether asking again helps, and
 // what would be accepted instead. Types in the schema, metric labels and docs/refusals.md come from here.
-import type { scopes } from './auth.ts'
+import type { Lack } from './auth.ts'
 
 interface Entry {
   readonly description: string
@@ -10,7 +10,10 @@ interface Entry {
 
 export const refusalCatalogue = {
   NotFound: { description: 'There is no such object, or it is not visible to this caller.', retryable: false },
-  Forbidden: { description: 'The caller may see the object but lacks the scope named in `missing`.', retryable: false },
+  Forbidden: {
+    description: 'The caller may see the object but lacks the scope, action class or role named in `missing`.',
+    retryable: false,
+  },
   ValidationFailed: {
     description: 'The input breaks the rules named in `faults`. Nothing was changed.',
     retryable: false,
@@ -63,6 +66,24 @@ export const refusalCatalogue = {
     description: 'All keys and values together may take 65,536 bytes. Nothing was changed.',
     retryable: false,
   },
+  StackDeleting: {
+    description: 'The stack is being deleted, or is deleted: nothing of it changes any more.',
+    retryable: false,
+  },
+  StackAlreadyDeleted: {
+    description: 'The stack is deleted or being deleted already: what was asked for is so. The effect happens once.',
+    retryable: false,
+  },
+  SecretUnresolved: {
+    description:
+      'Variables refer to secrets, resources or services that are not there; `keys` names the variables. Nothing was started.',
+    retryable: false,
+  },
+  SecretAlreadyDeleted: {
+    description: 'The secret is deleted already: what was asked for is so.',
+    retryable: false,
+  },
+  LastOwner: { description: 'A team keeps at least one owner.', retryable: false },
   TokenAlreadyRevoked: { description: 'The token is revoked or expired already.', retryable: false },
 } as const satisfies Record<string, Entry>
 
@@ -161,11 +182,15 @@ export const notFound = (what: string, id: string, hint = ''): Refusal<'NotFound
     remedies: [lookAt(`${what}s`, {}, `List the ${what}s that you may see.`)],
   })
 
-export const forbidden = (missing: (typeof scopes)[number]): Refusal<'Forbidden'> =>
+export const forbidden = ({ kind, name }: Lack): Refusal<'Forbidden'> =>
   refuse('Forbidden', {
-    message: `This token lacks the scope ${missing}.`,
+    message: `The caller lacks the ${kind} ${name}.`,
     remedies: [
-      advice(`Use a token with the scope ${missing}; whoever has the scope admin can make one by createApiToken.`),
+      advice(
+        kind === 'role'
+          ? `Ask an ${name} of the team.`
+          : `Use a token with the ${kind} ${name}; whoever has the scope admin can make one by createApiToken.`,
+      ),
     ],
-    facts: { missing },
+    facts: { missing: name },
   })

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { GraphQLError, getOperationAST, Kind, type OperationDefinitionNode, parse, validate } from 'graphql'
 import { createYoga, type Plugin } from 'graphql-yoga'
-import { type Actor, missingScope } from './auth.ts'
+import { type Actor, lacking } from './auth.ts'
 import type { Context } from './context.ts'
 import { DatabaseFault } from './db/fault.ts'
 import type { Log } from './log.ts'
@@ -83,10 +83,10 @@ const bounds: Plugin<SchemaContext & GraphqlRequest> = {
     const operation = getOperationAST(args.document, args.operationName)
     if (!request || !operation) return
     request.operation = labelOf(operation)
-    const missing = operation.operation === 'mutation' ? null : missingScope(request.actor, 'read')
+    const missing = operation.operation === 'mutation' ? null : lacking(request.actor, 'read')
     const flaw = missing
-      ? new GraphQLError(`This token lacks the scope ${missing}.`, {
-          extensions: { code: 'FORBIDDEN', missing, http: { status: 403 } },
+      ? new GraphQLError(`The caller lacks the ${missing.kind} ${missing.name}.`, {
+          extensions: { code: 'FORBIDDEN', missing: missing.name, http: { status: 403 } },
         })
       : operationFlaw(schema, args.document, args.operationName, args.variableValues ?? {}, args.contextValue)
     if (!flaw) return

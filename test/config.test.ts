@@ -4,9 +4,9 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { mintToken } from '../src/auth.ts'
 import { ConfigError, readConfig } from '../src/config.ts'
 import { keptSecretKeys, parseSecretKeys } from '../src/secret-keys.ts'
+import { mintToken } from '../src/token.ts'
 
 const key = (byte: number) => Buffer.alloc(32, byte).toString('base64')
 const token = mintToken().plaintext

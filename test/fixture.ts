@@ -2,8 +2,10 @@
 // resolvers; only what no call leads to is put in place with the triggers switched off.
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
-import { type Actor, scopes as everyScope, mintToken, type Scope } from '../src/auth.ts'
+import { type ActionClass, type Actor, actionClasses, scopes as everyScope, type Scope } from '../src/auth.ts'
 import { newId } from '../src/db/id.ts'
+import { mintToken } from '../src/token.ts'
+import { ownerActor, ownerOf, putOwner } from './owner.ts'
 
 /** One connection of a superuser to the database of a test; end it with the test. */
 export const superuser = (url: string): postgres.Sql => postgres(url, { max: 1, onnotice: () => {} })
@@ -41,7 +43,7 @@ export async function createTeam(
   const teamId = newId('Team')
   await beneath(url, async (sql) => {
     await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', ${name})`
-    await sql`insert into plan_usage (team_id, kind, used, cap) values (${teamId}, 'deployments', 0, ${cap})`
+    await putOwner(sql, teamId, cap)
   })
   return { teamId, ...(await createToken(url, teamId, { scopes: scopes ?? everyScope })) }
 }
@@ -51,22 +53,27 @@ export interface TokenOptions {
   readonly state?: 'ACTIVE' | 'REVOKED' | 'EXPIRED'
   /** From now, in ms; negative for one that has expired. Default 1 h. */
   readonly expiresInMs?: number
+  readonly classes?: readonly ActionClass[]
 }
 
 /** Another token of a team. */
 export async function createToken(
   url: string,
   teamId: string,
-  { scopes = everyScope, state = 'ACTIVE', expiresInMs = 3_600_000 }: TokenOptions = {},
+  { scopes = everyScope, state = 'ACTIVE', expiresInMs = 3_600_000, classes = actionClasses }: TokenOptions = {},
 ): Promise<{ token: string; actor: Actor }> {
   const { plaintext, lookupId, secretHash } = mintToken()
   const id = newId('ApiToken')
   await beneath(
     url,
-    (sql) => sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values (${id}, ${state}, ${teamId}, 'test', ${lookupId}, ${secretHash}, ${[...scopes]}, ${new Date(Date.now() + expiresInMs)})`,
+    (
+      sql,
+    ) => sql`insert into api_token (id, state, team_id, member_id, name, lookup_id, secret_hash, scopes, action_classes, expires_at)
+      values (${id}, ${state}, ${teamId}, ${ownerOf(teamId)}, 'test', ${lookupId}, ${secretHash}, ${[...scopes]}, ${[...classes]},
+        ${new Date(Date.now() + expiresInMs)})`,
   )
-  return { token: plaintext, actor: { kind: 'token', id, teamId, scopes: new Set(scopes) } }
+  const actor: Actor = { ...ownerActor(id, teamId, scopes), classes: new Set(classes) }
+  return { token: plaintext, actor }
 }
 
 export interface DeploymentRow {

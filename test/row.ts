@@ -2,9 +2,9 @@
 // them. A superuser puts them with the triggers off; counters are kept right, so that invariants hold afterwards.
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
-import { type Actor, mintToken, type Scope, scopes } from '../src/auth.ts'
+import { type Actor, actionClasses, type Scope, scopes } from '../src/auth.ts'
 import type { Context } from '../src/context.ts'
-import type { Env } from '../src/db/deployment.ts'
+import type { Env } from '../src/db/env.ts'
 import { newId } from '../src/db/id.ts'
 import { done } from '../src/drivers/outcome.ts'
 import type { ApiTokenState } from '../src/lifecycle/api-token.ts'
@@ -14,6 +14,8 @@ import { createLog } from '../src/log.ts'
 import { createMetrics } from '../src/metrics.ts'
 import type { Database } from '../src/resolvers/transition.ts'
 import { createSealing } from '../src/sealing.ts'
+import { mintToken } from '../src/token.ts'
+import { ownerActor, ownerOf, putOwner } from './owner.ts'
 
 /** Where rows are put: the URL of a superuser, or an open session of one. */
 export type Where = string | postgres.Sql
@@ -34,10 +36,10 @@ export async function createTeam(
   const teamId = newId('Team')
   await withTriggersOff(where, async (sql) => {
     await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', 'test')`
-    await sql`insert into plan_usage (team_id, kind, cap) values (${teamId}, 'deployments', ${cap})`
+    await putOwner(sql, teamId, cap)
   })
   const { id, plaintext } = await putToken(where, { teamId, scopes: given })
-  return { teamId, actor: { kind: 'token', id, teamId, scopes: new Set(given) }, token: plaintext }
+  return { teamId, actor: ownerActor(id, teamId, given), token: plaintext }
 }
 
 export interface DeploymentFacts {
@@ -112,8 +114,8 @@ export async function putToken(where: Where, facts: TokenFacts): Promise<{ id: s
   const id = newId('ApiToken')
   const { plaintext, lookupId, secretHash } = mintToken()
   await withTriggersOff(where, async (sql) => {
-    await sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values (${id}, ${state}, ${teamId}, 'test', ${lookupId}, ${secretHash}, ${[...given]},
+    await sql`insert into api_token (id, state, team_id, member_id, name, lookup_id, secret_hash, scopes, action_classes, expires_at)
+      values (${id}, ${state}, ${teamId}, ${ownerOf(teamId)}, 'test', ${lookupId}, ${secretHash}, ${[...given]}, ${[...actionClasses]},
         now() + ${expiresInSeconds}::float8 * interval '1 second')`
   })
   return { id, plaintext }

@@ -1,18 +1,10 @@
 // Deployments. The environment and its provenance are one jsonb on the row, so that a merge sees it through the row's lock.
 import { sql } from 'drizzle-orm'
-import { check, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { check, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { lifecycleColumns, moment, stateCheck, stateIn } from './columns.ts'
+import { envColumns } from './env.ts'
 import { team } from './team.ts'
-
-/** One environment variable with its provenance. `revision` is never used twice on a row. */
-export interface EnvEntry {
-  value: string
-  revision: number
-  changedAt: string
-  changedBy: string
-}
-export type Env = Record<string, EnvEntry>
 
 export const deployment = pgTable(
   'deployment',
@@ -24,9 +16,7 @@ export const deployment = pgTable(
     environment: text('environment').notNull(),
     name: text('name').notNull(),
     image: text('image').notNull(),
-    env: jsonb('env').$type<Env>().notNull().default({}),
-    /** Goes up with each merge; the revision of every key that the merge sets. */
-    envRevision: integer('env_revision').notNull().default(0),
+    ...envColumns(),
     ttlPolicy: text('ttl_policy').$type<'TTL' | 'PERMANENT'>().notNull(),
     expiresAt: moment('expires_at'),
     /** Unguessable part of the physical name, so that a teardown can never hit a newer thing of the same name. */

@@ -3,9 +3,13 @@ import { TypeID, typeidUnboxed } from 'typeid-js'
 
 const prefixes = {
   Team: 'team',
+  Member: 'mem',
+  Invitation: 'inv',
   ApiToken: 'tok',
   Deployment: 'dep',
   Resource: 'res',
+  Stack: 'stk',
+  Secret: 'sec',
   Operation: 'op',
 } as const
 

@@ -3,17 +3,33 @@ export { apiToken } from './api-token.ts'
 export { deployment } from './deployment.ts'
 export { event } from './event.ts'
 export { idempotencyKey } from './idempotency-key.ts'
+export { invitation } from './invitation.ts'
+export { member } from './member.ts'
 export { operation } from './operation.ts'
+export { rateUsage } from './rate-usage.ts'
 export { resource } from './resource.ts'
+export { secret } from './secret.ts'
+export { stack } from './stack.ts'
 export { planUsage, team } from './team.ts'
 
 import type { apiToken } from './api-token.ts'
 import type { deployment } from './deployment.ts'
+import type { invitation } from './invitation.ts'
+import type { member } from './member.ts'
 import type { operation } from './operation.ts'
 import type { resource } from './resource.ts'
+import type { secret } from './secret.ts'
+import type { stack } from './stack.ts'
 import type { team } from './team.ts'
 
 /** A table whose rows have a lifecycle. */
 export type LifecycleTable = SubjectTable | typeof operation | typeof team
 /** A table whose rows belong to a team and are moved by callers. */
-export type SubjectTable = typeof apiToken | typeof deployment | typeof resource
+export type SubjectTable =
+  | typeof apiToken
+  | typeof deployment
+  | typeof invitation
+  | typeof member
+  | typeof resource
+  | typeof secret
+  | typeof stack

@@ -1,7 +1,7 @@
 // Teams and what their plan lets them have. Every other row belongs to a team.
 import { integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
 import { teamMachine } from '../lifecycle/team.ts'
-import { lifecycleColumns, stateCheck } from './columns.ts'
+import { lifecycleColumns, moment, stateCheck } from './columns.ts'
 
 export const team = pgTable(
   'team',
@@ -9,6 +9,8 @@ export const team = pgTable(
     ...lifecycleColumns(teamMachine),
     name: text('name').notNull(),
     plan: text('plan').notNull().default('standard'),
+    /** When the restore window ends; null unless its deletion was asked for. */
+    deletionAt: moment('deletion_at'),
   },
   () => [stateCheck(teamMachine)],
 )
@@ -30,4 +32,6 @@ export const planUsage = pgTable(
   (table) => [primaryKey({ columns: [table.teamId, table.kind] })],
 )
 
-export type UsageKind = 'deployments' | 'resources'
+/** What is counted. Of owners a team keeps at least one. */
+export const usageKinds = ['deployments', 'resources', 'stacks', 'secrets', 'members', 'owners'] as const
+export type UsageKind = (typeof usageKinds)[number]

@@ -20,7 +20,7 @@ export const apiTokenMachine = declareMachine({
     revokeApiToken: {
       from: ['ACTIVE'],
       to: 'REVOKED',
-      by: ['caller'],
+      by: ['caller', 'teardown'],
       refusal: 'TokenAlreadyRevoked',
       description: 'Take it back, at once and for good.',
     },

@@ -161,11 +161,11 @@ export const deploymentMachine = declareMachine({
     deleteDeployment: {
       from: live,
       to: 'DELETING',
-      by: ['caller'],
+      by: ['caller', 'teardown'],
       refusal: 'DeploymentAlreadyDeleted',
       newGeneration: true,
       effect: 'deployment.tear_down',
-      description: 'Tear it down for good.',
+      description: 'Tear it down for good, whether a caller asks or its team is deleted.',
     },
     tearDownDeployment: {
       from: ['EXPIRED', 'DELETING'],

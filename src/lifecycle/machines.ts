@@ -1,16 +1,24 @@
 // Every machine there is. Whoever needs "all of them" (guards in the database, Query.lifecycles, the page) asks here.
 import { apiTokenMachine } from './api-token.ts'
 import { deploymentMachine } from './deployment.ts'
+import { invitationMachine } from './invitation.ts'
 import type { Machine } from './machine.ts'
+import { memberMachine } from './member.ts'
 import { operationMachine } from './operation.ts'
 import { resourceMachine } from './resource.ts'
+import { secretMachine } from './secret.ts'
+import { stackMachine } from './stack.ts'
 import { teamMachine } from './team.ts'
 
 export const machines: readonly Machine[] = [
   deploymentMachine,
   resourceMachine,
+  stackMachine,
+  secretMachine,
   operationMachine,
   teamMachine,
+  memberMachine,
+  invitationMachine,
   apiTokenMachine,
 ]
 

@@ -1,14 +1,17 @@
 // What a caller may do with an object now, and for what it may not, why: from the machine, the caller's scopes and the
 // guards that can be told from the rows. Advice, never a promise: the swap decides when the call is made.
-import { type Action, type Actor, missingScope, scopeFor, subjectScope } from '../auth.ts'
+import { type Action, type Actor, type Lack, lacking, lackingScope, needOf, subjectScope } from '../auth.ts'
 import type { IdEntity } from '../db/id.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
 import type { DeploymentView } from './deployment-read.ts'
 import type { Team } from './loader.ts'
+import type { InvitationView, MemberView } from './member-read.ts'
 import { isCancellable, isRetriable } from './operation.ts'
 import type { OperationView } from './operation-read.ts'
 import type { ResourceView } from './resource-read.ts'
+import type { SecretView } from './secret-read.ts'
+import type { StackView } from './stack-read.ts'
 
 export interface AllowedAction {
   readonly action: string
@@ -23,7 +26,7 @@ type Guards = Readonly<Record<string, () => string | null>>
 /** The moves of an entity that callers may ask for by a mutation of the same name: births and inner moves left out. */
 export const callerActions = (entity: IdEntity): string[] =>
   Object.entries(machineOf(entity).moves)
-    .filter(([action, move]) => move.from !== 'birth' && move.by.includes('caller') && scopeFor(action) !== null)
+    .filter(([action, move]) => move.from !== 'birth' && move.by.includes('caller') && needOf(action) !== null)
     .map(([action]) => action)
 
 const told = (action: string, reasons: readonly (string | null)[]): AllowedAction => {
@@ -31,10 +34,7 @@ const told = (action: string, reasons: readonly (string | null)[]): AllowedActio
   return { action, allowed: because === '', because: because === '' ? null : because }
 }
 
-const lacksScope = (actor: Actor, action: string): string | null => {
-  const missing = missingScope(actor, action as Action)
-  return missing ? `This token lacks the scope ${missing}.` : null
-}
+const toldLack = (lack: Lack | null): string | null => (lack ? `The caller lacks the ${lack.kind} ${lack.name}.` : null)
 
 function wrongState(entity: IdEntity, action: string, state: string): string | null {
   const from = machineOf(entity).moves[action]?.from ?? []
@@ -45,7 +45,11 @@ function wrongState(entity: IdEntity, action: string, state: string): string | n
 const answer = (actor: Actor, entity: IdEntity, state: string, guards: Guards = {}): AllowedAction[] =>
   callerActions(entity).map((action) => {
     const state_ = wrongState(entity, action, state)
-    return told(action, [lacksScope(actor, action), state_, state_ === null ? (guards[action]?.() ?? null) : null])
+    return told(action, [
+      toldLack(lacking(actor, action as Action)),
+      state_,
+      state_ === null ? (guards[action]?.() ?? null) : null,
+    ])
   })
 
 export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAction[] =>
@@ -56,28 +60,36 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
 
 export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
   answer(actor, 'Resource', row.state)
+export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
+export const secretActions = (actor: Actor, row: SecretView): AllowedAction[] => answer(actor, 'Secret', row.state)
+export const memberActions = (actor: Actor, row: MemberView): AllowedAction[] => answer(actor, 'Member', row.state)
+export const invitationActions = (actor: Actor, row: InvitationView): AllowedAction[] =>
+  answer(actor, 'Invitation', row.state)
 export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[] =>
   answer(actor, 'ApiToken', row.state)
 export const teamActions = (actor: Actor, row: Team): AllowedAction[] => answer(actor, 'Team', row.state)
 
 /** What an operation works on. */
-export type Subject = DeploymentView | ResourceView
+export type Subject = DeploymentView | ResourceView | StackView
 
 /** Retry and cancel move the subject with the operation, so both are told from the subject too. */
 export function operationActions(actor: Actor, row: OperationView, subject: Subject | null): AllowedAction[] {
   const overtaken = subject?.generation === row.generation ? null : 'A newer wish for its subject has taken its place.'
   const never = (may: boolean) => (may ? null : `A ${row.kind} never is.`)
   const scope = subjectScope[row.subjectType as keyof typeof subjectScope]
-  const lacking = actor.scopes.has(scope) ? null : `This token lacks the scope ${scope}.`
+  const lackOf = (action: Action) => toldLack(lackingScope(actor, scope) ?? lacking(actor, action))
   const retry = told('retryOperation', [
-    lacking,
+    lackOf('retryOperation'),
     row.state === 'FAILED' ? null : `It is ${row.state}; retryOperation starts from FAILED.`,
     row.state === 'FAILED' ? (never(isRetriable(row.kind)) ?? overtaken ?? subjectFailed(subject)) : null,
   ])
   return [
     ...answer(actor, 'Operation', row.state, {
       cancelOperation: () =>
-        lacking ?? never(isCancellable(row.kind)) ?? overtaken ?? (row.attempt === 0 ? null : 'It has begun already.'),
+        toldLack(lackingScope(actor, scope)) ??
+        never(isCancellable(row.kind)) ??
+        overtaken ??
+        (row.attempt === 0 ? null : 'It has begun already.'),
     }),
     retry,
   ]

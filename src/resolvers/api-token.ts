@@ -1,11 +1,12 @@
 // API tokens: made with scopes that the maker has, shown once, taken back for good.
 import { and, eq, type SQL, sql } from 'drizzle-orm'
-import { mintToken, type Scope, type Token } from '../auth.ts'
+import type { ActionClass, Scope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { apiToken } from '../db/api-token.ts'
 import { entityOfId, newId } from '../db/id.ts'
 import { apiTokenMachine } from '../lifecycle/api-token.ts'
 import { forbidden, notFound, refuse, validationFailed } from '../refusals.ts'
+import { mintToken, type Token } from '../token.ts'
 import {
   answer,
   type CallInput,
@@ -42,10 +43,12 @@ const createRule = defineBirth({
   values: {
     id: textParam('id'),
     teamId: textParam('teamId'),
+    memberId: textParam('memberId'),
     name: textParam('name'),
     lookupId: textParam('lookupId'),
     secretHash: textParam('secretHash'),
     scopes: listParam('scopes'),
+    actionClasses: listParam('actionClasses'),
     expiresAt: sql`${textParam('expiresAt')}::timestamptz`,
   },
 })
@@ -74,6 +77,7 @@ export const expireApiToken = defineRule({
 export interface NewApiToken extends CallInput {
   readonly name: string
   readonly scopes: readonly Scope[]
+  readonly actionClasses?: readonly ActionClass[] | null
   readonly expiresAt?: Date | null
 }
 
@@ -83,8 +87,14 @@ export const createApiToken = (context: Context, input: NewApiToken): Promise<Re
     const checked = check(apiTokenInput, input)
     if (faulty(checked)) return refuseFaults(checked)
     const { name, scopes } = checked.value
-    const beyond = scopes.find((scope) => !context.actor.scopes.has(scope))
-    if (beyond) return forbidden(beyond)
+    const { actor } = context
+    const actionClasses = checked.value.actionClasses ?? [...actor.classes]
+    const scope = scopes.find((each) => !actor.scopes.has(each))
+    if (scope) return forbidden({ kind: 'scope', name: scope })
+    const beyond = actionClasses.find((each) => !actor.classes.has(each))
+    if (beyond) return forbidden({ kind: 'action class', name: beyond })
+    if (actor.memberId === null) throw new Error('a token is made for a member')
+    const facts = { memberId: actor.memberId, name, scopes, actionClasses }
     const now = Date.now()
     const expiresAt = checked.value.expiresAt ?? new Date(now + defaultTokenDays * dayMs)
     if (expiresAt.getTime() <= now || expiresAt.getTime() > now + 366 * dayMs) {
@@ -94,7 +104,7 @@ export const createApiToken = (context: Context, input: NewApiToken): Promise<Re
     }
     const minted = mintToken()
     const idempotency = idempotencyOf('createApiToken', input, checked.idempotencyKey)
-    const found = await bringToken(context.db, context.actor.teamId, { name, scopes, expiresAt }, minted, {
+    const found = await bringToken(context.db, actor.teamId, { ...facts, expiresAt }, minted, {
       ...causeOf(context),
       ...(idempotency ? { idempotency } : {}),
     })
@@ -113,25 +123,36 @@ export const createApiToken = (context: Context, input: NewApiToken): Promise<Re
     }
   })
 
+export interface TokenFacts {
+  /** Who it stands for. */
+  readonly memberId: string
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  readonly actionClasses: readonly ActionClass[]
+  readonly expiresAt: Date
+}
+
 /** Stores a token that was made; `id` is given where a second attempt must not make a second token. */
 export const bringToken = (
   db: Database,
   teamId: string,
-  facts: { name: string; scopes: readonly Scope[]; expiresAt: Date },
+  facts: TokenFacts,
   token: Token,
   call: Cause & { idempotency?: Parameters<typeof bring>[2]['idempotency']; id?: string },
 ) => {
   const id = call.id ?? newId('ApiToken')
-  const { name, scopes, expiresAt } = facts
+  const { memberId, name, scopes, actionClasses, expiresAt } = facts
   return bring(db, createRule, {
     ...call,
     id,
     values: {
       teamId,
+      memberId,
       name,
       lookupId: token.lookupId,
       secretHash: token.secretHash,
       scopes: scopes.join(','),
+      actionClasses: actionClasses.join(','),
       expiresAt: expiresAt.toISOString(),
     },
   })

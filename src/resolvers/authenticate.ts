@@ -1,9 +1,11 @@
 // Who a token belongs to. One named statement decides by the database's clock; why a token was not taken is never told.
 import { and, eq, sql } from 'drizzle-orm'
-import { type Actor, parseToken, type Scope, sameHash } from '../auth.ts'
+import { type ActionClass, type Actor, type Scope, scopesInEffect } from '../auth.ts'
 import { apiToken } from '../db/api-token.ts'
+import { member } from '../db/member.ts'
 import { statementOf } from '../db/prepared.ts'
 import { team } from '../db/team.ts'
+import { parseToken, sameHash } from '../token.ts'
 import type { Database } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
@@ -24,16 +26,21 @@ export async function authenticate(db: Database, text: string): Promise<Actor | 
         teamId: apiToken.teamId,
         secretHash: apiToken.secretHash,
         scopes: apiToken.scopes,
+        classes: apiToken.actionClasses,
+        memberId: apiToken.memberId,
+        role: member.role,
         unnoted: sql<boolean>`coalesce(${apiToken.lastUsedAt} < now() - interval '1 minute', true)`,
       })
       .from(apiToken)
       .innerJoin(team, eq(team.id, apiToken.teamId))
+      .innerJoin(member, eq(member.id, apiToken.memberId))
       .where(
         and(
           eq(apiToken.lookupId, textParam('lookupId')),
           eq(apiToken.state, 'ACTIVE'),
           sql`${apiToken.expiresAt} > now()`,
           eq(team.state, 'ACTIVE'),
+          eq(member.state, 'ACTIVE'),
         ),
       )
       .prepare('read:authenticate'),
@@ -42,7 +49,9 @@ export async function authenticate(db: Database, text: string): Promise<Actor | 
   if (!sameHash(row?.secretHash ?? nobody, token.secretHash) || !row) return null
   // Only a figure for people: when it cannot be written the request goes on.
   if (row.unnoted) void noteUse(db, row.id).catch(() => {})
-  return { kind: 'token', id: row.id, teamId: row.teamId, scopes: new Set(row.scopes as Scope[]) }
+  const { id, teamId, memberId, role } = row
+  const scopes = scopesInEffect(row.scopes as Scope[], role)
+  return { kind: 'token', id, teamId, memberId, role, scopes, classes: new Set(row.classes as ActionClass[]) }
 }
 
 /** The guard is repeated in the statement, so that of many requests at once one writes. */

@@ -1,7 +1,7 @@
 // How a caller's mutation becomes a transition and its answer a payload or a refusal: the same steps, in the same order,
 // for every mutation. Scope, input, id, then the one statement; whatever it answers has exactly one typed form.
 import { createHash } from 'node:crypto'
-import { type Action, type Actor, missingScope } from '../auth.ts'
+import { type Action, type Actor, lacking } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import {
@@ -40,7 +40,7 @@ export async function answer<P extends Payload>(
   action: Action,
   decide: () => Promise<Result<P>>,
 ): Promise<Result<P>> {
-  const missing = missingScope(context.actor, action)
+  const missing = lacking(context.actor, action)
   const decided = missing ? forbidden(missing) : await decide().catch(unavailable)
   const result = isRefusal(decided) ? withinScope(decided, context.actor) : decided
   const outcome = !isRefusal(result) ? 'moved' : result.refusal === 'NotFound' ? 'missing' : labelOf(result.refusal)
@@ -53,9 +53,7 @@ export async function answer<P extends Payload>(
 /** A remedy that this caller may not call is none for it. */
 const withinScope = (refusal: Refusal, actor: Actor): Refusal => ({
   ...refusal,
-  remedies: refusal.remedies.filter(
-    ({ mutation }) => mutation === null || missingScope(actor, mutation as Action) === null,
-  ),
+  remedies: refusal.remedies.filter(({ mutation }) => mutation === null || lacking(actor, mutation as Action) === null),
 })
 
 /** The database could not decide: typed, retryable, and true about what is known. */

@@ -1,7 +1,8 @@
 // Reading deployments: the team's list, many by id, and the environment of many, each in one statement. The environment
 // is left out of lists: it may be 64 KB a row, and few who list want it.
 import { eq, getTableColumns, sql } from 'drizzle-orm'
-import { deployment, type Env } from '../db/deployment.ts'
+import { deployment } from '../db/deployment.ts'
+import type { Env } from '../db/env.ts'
 import type { DeploymentState } from '../lifecycle/deployment.ts'
 import { lookUp } from './look-up.ts'
 import { defineList, names, storable } from './page.ts'

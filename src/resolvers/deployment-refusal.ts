@@ -1,5 +1,6 @@
 // Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
-import { deployment, type Env } from '../db/deployment.ts'
+import { deployment } from '../db/deployment.ts'
+import type { Env } from '../db/env.ts'
 import { type DeploymentAction, deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
@@ -106,7 +107,7 @@ export function envRefusal(row: Deployment, patch: EnvPatch): Refusal {
   if (keys.length > 0) {
     return refuse('EnvConflict', {
       message: `${keys.map(({ key }) => key).join(', ')} changed since you looked. Nothing was changed.`,
-      facts: { keys },
+      facts: { keys, deployment: row },
       remedies: [lookAt('deployment', { id: row.id }, 'Read the keys and their revisions as they are now.')],
     })
   }
@@ -114,7 +115,7 @@ export function envRefusal(row: Deployment, patch: EnvPatch): Refusal {
   if (bytes <= maxEnvBytes) throw new Error(`the merge of ${row.id} was refused for no reason that is known`)
   return refuse('EnvTooLarge', {
     message: `All keys and values together would take ${bytes} bytes; ${maxEnvBytes} are allowed. Nothing was changed.`,
-    facts: { bytes, maxBytes: maxEnvBytes },
+    facts: { bytes, maxBytes: maxEnvBytes, deployment: row },
     remedies: [lookAt('deployment', { id: row.id }, 'See which keys there are, and unset what is not needed.')],
   })
 }

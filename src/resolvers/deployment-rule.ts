@@ -27,7 +27,7 @@ export const deploy = defineBirth({
   ...part,
   name: 'deploy',
   action: 'deploy',
-  takes: 'deployments',
+  takes: [{ kind: 'deployments' }],
   values: {
     id: textParam('id'),
     teamId: textParam('teamId'),

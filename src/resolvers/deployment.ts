@@ -2,7 +2,7 @@
 // answers with a payload or a typed refusal. Effects are carried out by the dispatcher, never here.
 import { randomBytes } from 'node:crypto'
 import { and, desc, eq, ne } from 'drizzle-orm'
-import { missingScope } from '../auth.ts'
+import { lacking } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
@@ -108,7 +108,7 @@ async function refuseEnv(
 ): Promise<Refusal | null> {
   const reserved = variables.findIndex(({ key }) => context.images.reserves(key))
   const missing = variables.some(({ value }) => value.startsWith('resource://'))
-    ? missingScope(context.actor, 'readResourceConnection')
+    ? lacking(context.actor, 'readResourceConnection')
     : null
   if ((reserved < 0 && !missing) || (await answeredBefore(context.db, call))) return null
   if (missing) return forbidden(missing)

@@ -1,7 +1,7 @@
 // The one way in which environment variables change: set and unset in one patch, merged inside the statement that holds
 // the row's lock, so that no concurrent editor's key is lost; counts are of what really happened.
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
-import type { Env } from '../db/deployment.ts'
+import type { Env } from '../db/env.ts'
 import { jsonParam, textParam } from './transition-statement.ts'
 
 /** Most bytes that all keys and values of one environment may take, as UTF-8. */

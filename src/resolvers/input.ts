@@ -1,7 +1,7 @@
 // The rules of input: what a name, an environment variable, a time limit may look like. Checked before anything else is
 // asked, so that a bad input changes nothing and is told all its faults at once.
 import { z } from 'zod'
-import { scopes } from '../auth.ts'
+import { actionClasses, scopes } from '../auth.ts'
 import type { Fault } from '../refusals.ts'
 import { envBytes, maxEnvBytes, maxPatchKeys } from './env.ts'
 
@@ -135,6 +135,12 @@ export const apiTokenInput = z.object({
     .array(z.enum(scopes, `must be one of ${scopes.join(', ')}`))
     .min(1, 'must name at least one scope')
     .transform((list) => [...new Set(list)]),
+  actionClasses: optional(
+    z
+      .array(z.enum(actionClasses, `must be one of ${actionClasses.join(', ')}`))
+      .min(1, 'must name at least one class')
+      .transform((list) => [...new Set(list)]),
+  ),
   expiresAt: optional(z.date('must be a time')),
 })
 

@@ -1,7 +1,7 @@
 // Operations as callers and the dispatcher see them: retry and cancel for callers; claims, heartbeats and look-ups for
 // the dispatcher, which has no SQL of its own.
 import { and, eq, sql } from 'drizzle-orm'
-import { subjectScope } from '../auth.ts'
+import { lackingScope, subjectScope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
@@ -58,7 +58,8 @@ function onOperation(
     const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
     if (!work) return notFound('operation', input.id)
     const scope = subjectScope[work.subjectType as SubjectType]
-    if (!context.actor.scopes.has(scope)) return forbidden(scope)
+    const lack = lackingScope(context.actor, scope)
+    if (lack) return forbidden(lack)
     const idempotency = idempotencyOf(action, input, checked.idempotencyKey)
     const call: Call = {
       ...causeOf(context),

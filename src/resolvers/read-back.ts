@@ -74,5 +74,5 @@ export async function lookUpLost<T extends LifecycleTable, U extends LifecycleTa
     .where(eq(table.id, subjectId))) as Row<T>[]
   if (!row) return null
   const [work] = trace.operationId ? await db.select().from(operation).where(eq(operation.id, trace.operationId)) : []
-  return { kind: 'moved', before: null, row, also: null, operation: work ?? null, data: trace.data }
+  return { kind: 'moved', before: null, row, also: null, operation: work ?? null, born: [], data: trace.data }
 }

@@ -1,6 +1,6 @@
 // What a workload's variables refer to: `resource://NAME` is the URL of the resource of that name in the deployment's
 // environment. Resolved when the workload starts, from the rows as they are then, and never stored resolved.
-import type { Env } from '../db/deployment.ts'
+import type { Env } from '../db/env.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { resourceMachine } from '../lifecycle/resource.ts'
 import type { Sealing } from '../sealing.ts'

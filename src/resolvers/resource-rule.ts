@@ -20,7 +20,7 @@ export const createResource = defineBirth({
   ...part,
   name: 'createResource',
   action: 'createResource',
-  takes: 'resources',
+  takes: [{ kind: 'resources' }],
   values: {
     id: textParam('id'),
     teamId: textParam('teamId'),

@@ -1,28 +1,58 @@
 // Teams. For now the first one, which a new database gets together with its owner's token.
-import { eq } from 'drizzle-orm'
-import { mintToken, parseToken, scopes } from '../auth.ts'
+import { eq, sql } from 'drizzle-orm'
+import { actionClasses, scopes } from '../auth.ts'
 import { apiToken } from '../db/api-token.ts'
+import { quoted } from '../db/columns.ts'
 import { DatabaseFault } from '../db/fault.ts'
-import { team } from '../db/team.ts'
+import { member } from '../db/member.ts'
+import { team, type UsageKind, usageKinds } from '../db/team.ts'
+import { memberMachine } from '../lifecycle/member.ts'
 import { teamMachine } from '../lifecycle/team.ts'
+import { plans } from '../plans.ts'
+import { mintToken, parseToken } from '../token.ts'
 import { bringToken } from './api-token.ts'
-import { bring, type Cause, type Database, defineBirth } from './transition.ts'
-import { intParam, textParam } from './transition-statement.ts'
+import { bring, type Cause, type Database, defineBirth, defineBorn } from './transition.ts'
+import type { Cap } from './transition-counter.ts'
+import { jsonParam, textParam } from './transition-statement.ts'
 
-/** What the standard plan has room for. */
-export const standardCaps = { deployments: 100, resources: 20 } as const
+/** What a new team has room for, its first owner counted. */
+const caps = Object.fromEntries(
+  usageKinds.map((kind) => [
+    kind,
+    {
+      cap: sql`(${jsonParam('caps')} ->> ${sql.raw(quoted([kind]))})::int`,
+      used: kind === 'members' || kind === 'owners' ? 1 : 0,
+    },
+  ]),
+) as Record<UsageKind, Cap>
 
 const createRule = defineBirth({
   table: team,
   machine: teamMachine,
   name: 'createTeam',
   action: 'createTeam',
-  values: { id: textParam('id'), name: textParam('name') },
-  caps: { deployments: intParam('capDeployments'), resources: intParam('capResources') },
+  values: { id: textParam('id'), name: textParam('name'), plan: textParam('plan') },
+  caps,
+  bears: [
+    defineBorn({
+      table: member,
+      machine: memberMachine,
+      action: 'joinTeam',
+      values: () => ({
+        id: textParam('memberId'),
+        teamId: textParam('id'),
+        identity: textParam('identity'),
+        name: textParam('memberName'),
+        email: textParam('email'),
+        role: sql`'owner'`,
+      }),
+    }),
+  ],
 })
 
 // Fixed ids: replicas that start at once on a new database make one team and one token between them.
 const firstTeam = 'team_00000000000000000000000001'
+const firstMember = 'mem_00000000000000000000000001'
 const firstToken = 'tok_00000000000000000000000001'
 const yearMs = 365 * 86_400_000
 
@@ -38,11 +68,25 @@ export async function bootstrap(db: Database, given: string | null): Promise<str
     bring(db, createRule, {
       ...cause,
       id: firstTeam,
-      values: { name: 'first', capDeployments: standardCaps.deployments, capResources: standardCaps.resources },
+      values: {
+        name: 'first',
+        plan: 'standard',
+        caps: JSON.stringify(plans.standard),
+        memberId: firstMember,
+        identity: `local:${firstMember}`,
+        memberName: 'first owner',
+        email: null,
+      },
     }),
   )
   const token = given === null ? mintToken() : { ...parsed(given), plaintext: given }
-  const facts = { name: 'first owner', scopes, expiresAt: new Date(Date.now() + yearMs) }
+  const facts = {
+    memberId: firstMember,
+    name: 'first owner',
+    scopes,
+    actionClasses,
+    expiresAt: new Date(Date.now() + yearMs),
+  }
   const stored = await once(() => bringToken(db, firstTeam, facts, token, { ...cause, id: firstToken }))
   return stored ? token.plaintext : null
 }

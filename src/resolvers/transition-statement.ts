@@ -9,9 +9,9 @@ import { event } from '../db/event.ts'
 import { idempotencyKey } from '../db/idempotency-key.ts'
 import { operation } from '../db/operation.ts'
 import type { LifecycleTable } from '../db/tables.ts'
-import { planUsage } from '../db/team.ts'
 import type { Move } from '../lifecycle/machine.ts'
-import type { Birth, Part, Rule } from './transition.ts'
+import type { Birth, Born, Part, Rule, Take } from './transition.ts'
+import { type Count, capStep, countSteps } from './transition-counter.ts'
 
 /** A value that is given at each call. */
 const param = (name: string) => sql.placeholder(name)
@@ -55,9 +55,9 @@ export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action:
   return move
 }
 
-/** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso }`, each null when absent. */
+/** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso, born0 … }`, each null when absent. */
 export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
-  const { subject, also } = rule
+  const { subject, also, bears = [] } = rule
   const effect = moveOf(subject).effect
   const sources = also ? sql`found, found_also` : sql`found`
   const conditions = [decides(subject, 'found'), ...(also ? [decides(also, 'found_also')] : [])]
@@ -73,11 +73,13 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   ctes.push(['moved', update(subject, 'found', sources)])
   if (also) ctes.push(['moved_also', update(also, 'found_also', sources)])
   if (effect) ctes.push(['queued', queue(subject.machine.entity, effect)])
+  ctes.push(...bears.map((born, at) => bear(born, at, sql`go join found on found.id = go.subject_id`, foundRow)))
   const records = [record(subject, 'moved', 'found', effect !== undefined, rule.data?.(foundRow))]
   if (also) records.push(record(also, 'moved_also', 'found_also', false))
   if (effect) records.push(recordQueued)
-  ctes.push(['recorded', recordAll(records)])
-  if (rule.releases) ctes.push(...release(rule.releases))
+  ctes.push(['recorded', recordAll([...records, ...bears.map(recordBorn)])])
+  const released: Count[] = rule.releases ? [{ source: 'moved', kind: rule.releases, by: -1 }] : []
+  ctes.push(...countSteps([...released, ...taken('moved', subject.table, rule.takes), ...bears.flatMap(takenBorn)]))
   if (rule.called)
     ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
   return read(db, rule.name, ctes, [
@@ -86,12 +88,14 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
     ...(effect ? [['operation', 'queued', operation, sql`queued.subject_id = found.id`] as const] : []),
     ...(also ? [['foundAlso', 'found_also', also.table, sql`true`] as const] : []),
     ...(also ? [['movedAlso', 'moved_also', also.table, sql`true`] as const] : []),
+    ...bears.map(({ table }, at) => [`born${at}`, `born_${at}`, table, sql`true`] as const),
   ])
 }
 
-/** Prepares a birth's statement. Its rows are `{ moved, operation }`; none when the key was used before. */
+/** Prepares a birth's statement. Its rows are `{ moved, operation, born0 … }`; none when the key was used before. */
 export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
   const move = moveOf(birth)
+  const { bears = [] } = birth
   const part: Part<LifecycleTable> = { ...birth, where: sql`true` }
   const values = { state: literal(move.to), stateChangedAt: sql`clock_timestamp()`, ...birth.values }
   const ctes: [string, SQL][] = [
@@ -99,17 +103,35 @@ export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
     ['moved', sql`${insertFrom(birth.table, values as Record<string, SQL>, sql`go`)} returning ${list(birth.table)}`],
   ]
   if (move.effect) ctes.push(['queued', queue(birth.machine.entity, move.effect)])
+  ctes.push(...bears.map((born, at) => bear(born, at, sql`moved found`, rowAs(birth.table, 'found'))))
   const records = [record(part, 'moved', null, move.effect !== undefined, birth.data)]
   if (move.effect) records.push(recordQueued)
-  ctes.push(['recorded', recordAll(records)])
-  if (birth.takes) ctes.push(['taken', take(birth.takes)])
-  if (birth.caps) ctes.push(['caps', cap(birth.caps)])
+  ctes.push(['recorded', recordAll([...records, ...bears.map(recordBorn)])])
+  ctes.push(...countSteps([...taken('moved', birth.table, birth.takes), ...bears.flatMap(takenBorn)]))
+  if (birth.caps) ctes.push(['caps', capStep(birth.caps)])
   ctes.push(['remembered', remember(sql`moved m`, move.effect !== undefined, birth.result)])
   return read(db, birth.name, ctes, [
     ['moved', 'moved', birth.table],
     ...(move.effect ? [['operation', 'queued', operation, sql`true`] as const] : []),
+    ...bears.map(({ table }, at) => [`born${at}`, `born_${at}`, table, sql`true`] as const),
   ])
 }
+
+/** A row that is born with the move; `source` yields a row, `found`, only when the move is made. */
+function bear(born: Born, at: number, source: SQL, found: LifecycleTable): [string, SQL] {
+  const values = { state: literal(moveOf(born).to), stateChangedAt: sql`clock_timestamp()`, ...born.values(found) }
+  return [
+    `born_${at}`,
+    sql`${insertFrom(born.table, values as Record<string, SQL>, source)} returning ${list(born.table)}`,
+  ]
+}
+
+const recordBorn = (born: Born, at: number) =>
+  record({ ...born, where: sql`true` } as Part<LifecycleTable>, `born_${at}`, null, false)
+
+const taken = (source: string, table: LifecycleTable, takes: readonly Take[] = []): Count[] =>
+  takes.map(({ kind, when }) => ({ source, kind, by: 1, when: when?.(rowAs(table, 'r')) }))
+const takenBorn = (born: Born, at: number): Count[] => taken(`born_${at}`, born.table, born.takes)
 
 /** Puts the steps together: what the final SELECT shows of which CTE, the first one leading and the rest joined to it. */
 function read(
@@ -222,29 +244,3 @@ function remember(source: SQL, queued: boolean, result?: SQL): SQL {
   }
   return insertFrom(idempotencyKey, values, sql`${source} where ${textParam('key')} is not null`)
 }
-
-/** Counters are last in the order of locks, and locked in the order of their ids. */
-function release(kind: string): [string, SQL][] {
-  const ours = sql`u.kind = ${literal(kind)}`
-  return [
-    ['given', sql`select team_id, count(*)::int as n from moved group by team_id`],
-    [
-      'counters',
-      sql`select u.team_id from ${planUsage} u where ${ours} and u.team_id in (select team_id from given) order by u.team_id for no key update`,
-    ],
-    [
-      'released',
-      sql`update ${planUsage} u set used = u.used - given.n from given join counters using (team_id) where ${ours} and u.team_id = given.team_id`,
-    ],
-  ]
-}
-
-const take = (kind: string): SQL => sql`update ${planUsage} u
-  set used = case when u.used < u.cap then u.used + 1 else pawl_refuse('plan_cap', 'the plan has no room') end
-  from moved where u.team_id = moved.team_id and u.kind = ${literal(kind)}`
-
-const cap = (caps: Readonly<Record<string, SQL>>): SQL => sql`insert into ${planUsage} (team_id, kind, cap)
-  select moved.id, c.kind, c.cap from moved, (values ${sql.join(
-    Object.entries(caps).map(([kind, value]) => sql`(${literal(kind)}, ${value})`),
-    comma,
-  )}) as c(kind, cap)`

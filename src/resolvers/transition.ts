@@ -11,6 +11,7 @@ import type { LifecycleTable } from '../db/tables.ts'
 import type { UsageKind } from '../db/team.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { answeredBefore, lookUpLost } from './read-back.ts'
+import type { Cap } from './transition-counter.ts'
 import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
 export type Database = PostgresJsDatabase
@@ -33,12 +34,32 @@ export interface Part<T extends LifecycleTable> {
   readonly set?: (found: T) => Values<T>
 }
 
+/** A counter of the plan that a row takes one of; only where `when` holds for the row that its argument names. */
+export interface Take {
+  readonly kind: UsageKind
+  readonly when?: (row: LifecycleTable) => SQL
+}
+
+/** A row that is born with a move, in its statement: without the move there is none. */
+export interface Born<T extends LifecycleTable = LifecycleTable, F extends LifecycleTable = LifecycleTable> {
+  readonly table: T
+  readonly machine: Machine
+  readonly action: string
+  /** May use the parameters, and the row under the lock. */
+  readonly values: (found: F) => Values<T>
+  readonly takes?: readonly Take[]
+}
+
 export interface Rule<T extends LifecycleTable = LifecycleTable, U extends LifecycleTable = LifecycleTable> {
   /** Unique: the statement's name in the database and in logs. */
   readonly name: string
   readonly subject: Part<T>
   /** A second row that moves together with the first: both or none. Locked after it. */
   readonly also?: Part<U>
+  /** Rows that are born with the move. */
+  readonly bears?: readonly Born[]
+  /** What the subject takes of the plan by this move. */
+  readonly takes?: readonly Take[]
   /** Gives back what the subject took of the plan. */
   readonly releases?: UsageKind
   /** Facts for the event, safe to show: counts and names, never values. */
@@ -57,9 +78,11 @@ export interface Birth<T extends LifecycleTable = LifecycleTable> {
   readonly action: string
   readonly values: Values<T>
   /** Takes one of the plan; without room the statement aborts by the constraint `plan_cap`. */
-  readonly takes?: UsageKind
+  readonly takes?: readonly Take[]
   /** For a team: what its plan lets it have. */
-  readonly caps?: Readonly<Record<UsageKind, SQL>>
+  readonly caps?: Readonly<Record<UsageKind, Cap>>
+  /** Further rows that are born with it; they have no row under a lock to look at. */
+  readonly bears?: readonly Born[]
   readonly data?: SQL
   readonly result?: SQL
 }
@@ -95,6 +118,8 @@ export interface Moved<T extends LifecycleTable, U extends LifecycleTable = Life
   readonly row: Row<T>
   readonly also: Row<U> | null
   readonly operation: Operation | null
+  /** The rows that were born with it, in the order of the rule; empty where the answer was lost and had to be read back. */
+  readonly born: readonly unknown[]
   /** The event's facts, where the answer was lost and had to be read back. */
   readonly data?: Record<string, unknown> | null
 }
@@ -127,6 +152,10 @@ export type Answer<T extends LifecycleTable, U extends LifecycleTable = Lifecycl
   | Replayed
   | KeyReused
 
+/** Declares a row that is born with a move; its own types are kept inside. */
+export const defineBorn = <T extends LifecycleTable, F extends LifecycleTable>(born: Born<T, F>) =>
+  born as unknown as Born
+
 /** Declares a rule; the types of its rows are kept. */
 export const defineRule = <T extends LifecycleTable, U extends LifecycleTable = LifecycleTable>(rule: Rule<T, U>) =>
   rule
@@ -138,6 +167,8 @@ interface FoundRow {
   operation?: unknown
   foundAlso?: unknown
   movedAlso?: unknown
+  born0?: unknown
+  born1?: unknown
 }
 
 /**
@@ -193,6 +224,7 @@ const moved = <T extends LifecycleTable, U extends LifecycleTable>(row: FoundRow
   row: row.moved as Row<T>,
   also: (row.movedAlso ?? null) as Row<U> | null,
   operation: (row.operation ?? null) as Operation | null,
+  born: [row.born0, row.born1].filter((born) => born != null),
 })
 
 function parameters(call: Call, operations: number): Record<string, unknown> {

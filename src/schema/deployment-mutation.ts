@@ -1,25 +1,10 @@
 // The mutations of deployments: their inputs, payloads and what the manual says of them beyond what is derived.
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import * as calls from '../resolvers/deployment.ts'
-import { builder, type Fields, type InputFields } from './builder.ts'
+import type { Fields, InputFields } from './builder.ts'
+import { EnvExpectation, EnvVarInput } from './env.ts'
 import { declareMutation } from './mutation.ts'
 import { DeploymentRef, OperationRef } from './ref.ts'
-
-const EnvVarInput = builder.inputType('EnvVarInput', {
-  description: 'An environment variable to set.',
-  fields: (t) => ({
-    key: t.string({ required: true, description: 'A-Z, 0-9 and _, not beginning with a digit.' }),
-    value: t.string({ required: true, description: 'Its value; an empty string is a value.' }),
-  }),
-})
-const EnvExpectation = builder.inputType('EnvExpectation', {
-  description: 'What the caller believes of a key: either its revision, or that it is absent.',
-  fields: (t) => ({
-    key: t.string({ required: true, description: 'Its name.' }),
-    revision: t.int({ description: 'The revision that it must have.' }),
-    absent: t.boolean({ description: '`true`: the key must not be there.' }),
-  }),
-})
 
 type Answered = Fields<calls.DeploymentPayload>
 const moved = (t: Answered) => ({

@@ -1,6 +1,4 @@
 // Deployments in the schema: the object and its list. The mutations are in deployment-mutation.ts.
-import { missingScope } from '../auth.ts'
-import type { EnvEntry } from '../db/deployment.ts'
 import { entityOfId } from '../db/id.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { deploymentActions } from '../resolvers/allowed-action.ts'
@@ -8,6 +6,7 @@ import { type DeploymentFilter, deploymentFilter, deployments } from '../resolve
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
+import { envField } from './env.ts'
 import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { operationsField } from './operation.ts'
@@ -20,27 +19,6 @@ const TtlPolicy = builder.enumType('TtlPolicy', {
     TTL: { value: 'TTL', description: 'It expires at `expiresAt` and is torn down.' },
     PERMANENT: { value: 'PERMANENT', description: 'It stays until it is deleted.' },
   } as const,
-})
-
-interface EnvVar extends EnvEntry {
-  readonly key: string
-}
-const EnvVarRef = builder.objectRef<EnvVar>('EnvVar').implement({
-  description: 'An environment variable and where it comes from.',
-  fields: (t) => ({
-    key: t.exposeString('key', { description: 'Its name.' }),
-    revision: t.exposeInt('revision', {
-      description: 'Never used twice on an object: what `expect` of a merge compares.',
-    }),
-    changedAt: t.field({ type: 'DateTime', description: 'When it was last set.', resolve: (entry) => entry.changedAt }),
-    changedBy: t.exposeString('changedBy', { description: 'Id of the token that set it last.' }),
-    value: t.string({
-      nullable: true,
-      description:
-        'Its value as it was set, references such as `secret://NAME` unresolved. Null without the scope `env:read`.',
-      resolve: (entry, _args, { actor }) => (missingScope(actor, 'readEnvValues') ? null : entry.value),
-    }),
-  }),
 })
 
 DeploymentRef.implement({
@@ -71,17 +49,11 @@ DeploymentRef.implement({
       nullable: true,
       description: 'Its time limit; null when it is permanent.',
     }),
-    env: t.field({
-      type: [EnvVarRef],
-      description: 'Its environment variables by key. They reach the workload at its next roll-out or start.',
-      complexity: { field: 5, multiplier: 20 },
-      resolve: async (row, _args, { loaders }) => {
-        const env = row.env ?? (await loaders.env.load(row.id))
-        return Object.entries(env)
-          .map(([key, entry]) => ({ key, ...entry }))
-          .sort((a, b) => (a.key < b.key ? -1 : 1))
-      },
-    }),
+    env: envField(
+      t,
+      (loaders, id) => loaders.env.load(id),
+      'Its environment variables by key. They reach the workload at its next roll-out or start.',
+    ),
     operations: operationsField(t),
     events: eventsField(t, 'What became of it, oldest first: one unbroken chain of states.'),
   }),

@@ -1,7 +1,7 @@
 // How a mutation is declared: once, with its input, payload and extra refusals. Its types, its union and the greater part
 // of its description (states, effect, idempotence, refusals) come from the machine and the catalogue.
 import type { InputFieldMap } from '@pothos/core'
-import { scopeFor } from '../auth.ts'
+import { needOf } from '../auth.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { codeOf, commonRefusals, isRefusal, type RefusalName, refusalCatalogue } from '../refusals.ts'
 import type { Payload, Result } from '../resolvers/call.ts'
@@ -105,10 +105,17 @@ function describe({ name, machine, move: other, summary, undo, refusals, version
   return [
     summary,
     `**State** (${source.entity}): ${[starts, ...leads, ...guard, ...effect, ...generation].join(' ')}`,
-    `**Needs** the scope \`${scopeFor(name)}\`.`,
+    needed(name),
     '**Idempotence**: with an `idempotencyKey` a repeat is answered as the first call was; without one each call counts' +
       `${versioned ? ', so pass `expectedVersion` when you act on what you have read' : ''}.`,
     `**Reversibility**: ${undo}`,
     `**Refusals**: ${commonRefusals.map(codeOf).join(', ')}${codes.length > 0 ? `, and\n${codes.join('\n')}` : '.'}`,
   ].join('\n\n')
+}
+
+function needed(name: string): string {
+  const need = needOf(name)
+  if (!need) throw new Error(`nobody may call ${name}: it has no row in the table of what actions need`)
+  const role = need.role === undefined ? '' : ` The caller must be an ${need.role}.`
+  return `**Needs** the scope \`${need.scope}\`, of the action class ${need.class}.${role}`
 }

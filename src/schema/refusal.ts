@@ -3,7 +3,17 @@
 import type { Refusal, RefusalName, Remedy } from '../refusals.ts'
 import { codeOf, refusalCatalogue, refusalNames } from '../refusals.ts'
 import { builder, type Fields } from './builder.ts'
-import { ApiTokenRef, DeploymentRef, OperationRef, ResourceRef } from './ref.ts'
+import {
+  ApiTokenRef,
+  DeploymentRef,
+  InvitationRef,
+  MemberRef,
+  OperationRef,
+  ResourceRef,
+  SecretRef,
+  StackRef,
+  TeamRef,
+} from './ref.ts'
 
 export const RemedyRef = builder.objectRef<Remedy>('Remedy').implement({
   description: 'What would be accepted instead: a call with its arguments filled in, or advice where no call helps.',
@@ -94,41 +104,34 @@ const ConflictRef = builder.objectRef<KeyFacts>('EnvKeyConflict').implement({
 const fact = (refusal: Refusal, name: string) => refusal.facts[name] as never
 type Refused = Fields<Refusal>
 
-/** Nullable here and in payloads: one selection of `deployment` must do for all members of a union. */
-const deployment = (t: Refused) =>
+/** The object as it was really found. Nullable here and in payloads: one selection of it must do for all members of a union. */
+const foundOne = (t: Refused, name: Found) =>
   t.field({
-    type: DeploymentRef,
+    type: foundTypes[name] as typeof DeploymentRef,
     nullable: true,
-    description: 'The deployment as it was really found.',
-    resolve: (row) => fact(row, 'deployment'),
+    description: `The ${name} as it was really found, when it is about one.`,
+    resolve: (row) => (fact(row, factOf[name] ?? name) ?? null) as never,
   })
-const found = (t: Refused) => ({
-  deployment: t.field({
-    type: DeploymentRef,
-    nullable: true,
-    description: 'The deployment as it was really found, when it is about one.',
-    resolve: (row) => fact(row, 'deployment') ?? null,
-  }),
-  resource: t.field({
-    type: ResourceRef,
-    nullable: true,
-    description: 'The resource as it was really found, when it is about one.',
-    resolve: (row) => fact(row, 'resource') ?? null,
-  }),
-  operation: t.field({
-    type: OperationRef,
-    nullable: true,
-    description: 'The operation as it was really found, when it is about one.',
-    resolve: (row) => fact(row, 'operation') ?? null,
-  }),
-})
-const tokenFound = (t: Refused) =>
-  t.field({
-    type: ApiTokenRef,
-    nullable: true,
-    description: 'The token as it was really found, when it is about one.',
-    resolve: (row) => fact(row, 'apiToken') ?? null,
-  })
+const foundTypes = {
+  deployment: DeploymentRef,
+  resource: ResourceRef,
+  stack: StackRef,
+  secret: SecretRef,
+  operation: OperationRef,
+  team: TeamRef,
+  member: MemberRef,
+  invitation: InvitationRef,
+  token: ApiTokenRef,
+} as const
+type Found = keyof typeof foundTypes
+/** The word of an entity's resolver, where it is not the field's. */
+const factOf: Partial<Record<Found, string>> = { token: 'apiToken' }
+const foundAny = (t: Refused, ...left: Found[]) =>
+  Object.fromEntries(
+    (Object.keys(foundTypes) as Found[])
+      .filter((name) => !left.includes(name))
+      .map((name) => [name, foundOne(t, name)]),
+  )
 const text = (t: Refused, name: string, description: string) =>
   t.string({ description, resolve: (row) => fact(row, name) })
 const count = (t: Refused, name: string, description: string) =>
@@ -150,51 +153,61 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   }),
   VersionConflict: (t) => ({
     currentVersion: text(t, 'currentVersion', 'The version that the object has now.'),
-    ...found(t),
-    token: tokenFound(t),
+    ...foundAny(t),
   }),
   IdempotencyKeyReused: (t) => ({ firstUsedAt: time(t, 'firstUsedAt', 'When the key was first used.') }),
   Busy: none,
   TemporarilyUnavailable: none,
-  IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...found(t) }),
-  NotRedeployable: (t) => ({ deployment: deployment(t) }),
+  IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...foundAny(t) }),
+  NotRedeployable: (t) => ({ deployment: foundOne(t, 'deployment') }),
   NothingToRedeploy: none,
-  NameTaken: (t) => {
-    const { operation: _, ...holder } = found(t)
-    return holder
-  },
+  NameTaken: (t) => foundAny(t, 'operation', 'token', 'member', 'invitation', 'team'),
   QuotaExceeded: (t) => ({
     limit: text(t, 'limit', 'What there is no room for, e.g. `deployments`.'),
     cap: count(t, 'cap', 'How many the plan has room for.'),
     used: count(t, 'used', 'How many there are.'),
   }),
   DeploymentAlreadyDeleted: (t) => ({
-    deployment: deployment(t),
+    deployment: foundOne(t, 'deployment'),
     endedAt: time(t, 'endedAt', 'When it entered the state that it was found in.'),
   }),
   ResourceTypeUnavailable: (t) => ({ type: text(t, 'type', 'The type that was asked for.') }),
   ResourceAlreadyDeleted: (t) => ({
-    resource: t.field({
-      type: ResourceRef,
-      nullable: true,
-      description: 'The resource as it was really found.',
-      resolve: (row) => fact(row, 'resource'),
-    }),
+    resource: foundOne(t, 'resource'),
     deletedAt: time(t, 'deletedAt', 'When its deletion was accepted.'),
   }),
-  NotExtendable: (t) => ({ deployment: deployment(t) }),
+  NotExtendable: (t) => ({ deployment: foundOne(t, 'deployment') }),
   EnvConflict: (t) => ({
     keys: t.field({
       type: [ConflictRef],
       description: 'The keys that were not as expected.',
       resolve: (row) => fact(row, 'keys'),
     }),
+    deployment: foundOne(t, 'deployment'),
+    stack: foundOne(t, 'stack'),
   }),
   EnvTooLarge: (t) => ({
+    deployment: foundOne(t, 'deployment'),
+    stack: foundOne(t, 'stack'),
     bytes: count(t, 'bytes', 'What all keys and values together would take.'),
     maxBytes: count(t, 'maxBytes', 'What they may take.'),
   }),
-  TokenAlreadyRevoked: (t) => ({ token: tokenFound(t) }),
+  StackDeleting: (t) => ({ stack: foundOne(t, 'stack') }),
+  StackAlreadyDeleted: (t) => ({
+    stack: foundOne(t, 'stack'),
+    deletedAt: time(t, 'deletedAt', 'When its deletion was accepted.'),
+  }),
+  SecretUnresolved: (t) => ({
+    keys: t.stringList({
+      description: 'The variables whose references lead nowhere.',
+      resolve: (row) => fact(row, 'keys'),
+    }),
+    deployment: foundOne(t, 'deployment'),
+    stack: foundOne(t, 'stack'),
+  }),
+  SecretAlreadyDeleted: (t) => ({ secret: foundOne(t, 'secret') }),
+  LastOwner: (t) => ({ member: foundOne(t, 'member') }),
+  TokenAlreadyRevoked: (t) => ({ token: foundOne(t, 'token') }),
 }
 
 const retryable = (name: RefusalName) =>

@@ -1,5 +1,5 @@
 // Resources in the schema: the object, its list, and the mutations that move it.
-import { missingScope } from '../auth.ts'
+import { lacking } from '../auth.ts'
 import { entityOfId } from '../db/id.ts'
 import { resourceMachine } from '../lifecycle/resource.ts'
 import { resourceActions } from '../resolvers/allowed-action.ts'
@@ -63,7 +63,7 @@ ResourceRef.implement({
         'How to connect; null until it was first ACTIVE, once it is deleted, and without the scope `resource`.',
       complexity: 5,
       resolve: async (row, _args, { actor, loaders, sealing }) => {
-        if (missingScope(actor, 'readResourceConnection')) return null
+        if (lacking(actor, 'readResourceConnection')) return null
         const sealed = await loaders.connection.load(row.id)
         return sealed === null ? null : { url: sealing.open(sealed, [row.teamId, row.id, 'connection']) }
       },

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { expect, vi } from 'vitest'
-import { mintToken } from '../../src/auth.ts'
 import { startMark } from '../../src/drivers/runtime/process-table.ts'
+import { mintToken } from '../../src/token.ts'
 import { createTestDatabase } from '../database.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { apiTokenMachine } from '../../src/lifecycle/api-token.ts'
 import { deploymentMachine } from '../../src/lifecycle/deployment.ts'
+import { invitationMachine } from '../../src/lifecycle/invitation.ts'
 import {
   allBut,
   declareMachine,
@@ -12,15 +13,28 @@ import {
   statesOfKind,
 } from '../../src/lifecycle/machine.ts'
 import { machineOf, machines } from '../../src/lifecycle/machines.ts'
+import { memberMachine } from '../../src/lifecycle/member.ts'
 import { operationMachine } from '../../src/lifecycle/operation.ts'
 import { resourceMachine } from '../../src/lifecycle/resource.ts'
+import { secretMachine } from '../../src/lifecycle/secret.ts'
+import { stackMachine } from '../../src/lifecycle/stack.ts'
 import { teamMachine } from '../../src/lifecycle/team.ts'
 import { refusalNames } from '../../src/refusals.ts'
 import { cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates, expectedDeployment } from './expected-deployment.ts'
+import {
+  expectedInvitation,
+  expectedMember,
+  invitationGrid,
+  invitationStates,
+  memberGrid,
+  memberStates,
+} from './expected-member.ts'
 import { expectedOperation, operationGrid, operationStates } from './expected-operation.ts'
 import { expectedResource, resourceGrid, resourceStates } from './expected-resource.ts'
+import { expectedSecret, secretGrid, secretStates } from './expected-secret.ts'
+import { expectedStack, stackGrid, stackStates } from './expected-stack.ts'
 import { expectedTeam, teamGrid, teamStates } from './expected-team.ts'
 
 const move = { by: ['caller'], refusal: 'IllegalState', description: '' } as const
@@ -90,6 +104,10 @@ const expectations = [
   [teamMachine, teamStates, expectedTeam, teamGrid],
   [apiTokenMachine, apiTokenStates, expectedApiToken, apiTokenGrid],
   [resourceMachine, resourceStates, expectedResource, resourceGrid],
+  [stackMachine, stackStates, expectedStack, stackGrid],
+  [secretMachine, secretStates, expectedSecret, secretGrid],
+  [memberMachine, memberStates, expectedMember, memberGrid],
+  [invitationMachine, invitationStates, expectedInvitation, invitationGrid],
 ] as const
 
 describe.each(expectations.map(([machine, ...rest]) => [machine.entity, machine as Machine, ...rest] as const))(

@@ -3,12 +3,16 @@
 import type postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
+import { ownerOf } from '../owner.ts'
 import { openWorld, type World } from '../races/world.ts'
 import { withTriggersOff } from '../row.ts'
 import { apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentStates, expectedDeployment } from './expected-deployment.ts'
+import { expectedInvitation, expectedMember, invitationStates, memberStates } from './expected-member.ts'
 import { expectedOperation, operationStates } from './expected-operation.ts'
 import { expectedResource, resourceStates } from './expected-resource.ts'
+import { expectedSecret, secretStates } from './expected-secret.ts'
+import { expectedStack, stackStates } from './expected-stack.ts'
 import { expectedTeam, teamStates } from './expected-team.ts'
 
 let world: World
@@ -43,10 +47,34 @@ const inserts = {
     await sql`insert into team (id, state, name) values (${id}, ${state}, 'test')`
     return id
   },
+  stack: async (sql: Sql, state: string) => {
+    const id = newId('Stack')
+    await sql`insert into stack (id, state, team_id, environment, name, services, incarnation)
+      values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, '[]', ${id})`
+    return id
+  },
+  secret: async (sql: Sql, state: string) => {
+    const id = newId('Secret')
+    await sql`insert into secret (id, state, team_id, environment, name, value, changed_at, changed_by)
+      values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, ${state === 'ACTIVE' ? 'sealed' : null}, now(), 'test')`
+    return id
+  },
+  member: async (sql: Sql, state: string) => {
+    const id = newId('Member')
+    await sql`insert into member (id, state, team_id, identity, name, role)
+      values (${id}, ${state}, ${world.team.teamId}, ${id}, 'test', 'viewer')`
+    return id
+  },
+  invitation: async (sql: Sql, state: string) => {
+    const id = newId('Invitation')
+    await sql`insert into invitation (id, state, team_id, email, role, lookup_id, secret_hash, expires_at, invited_by)
+      values (${id}, ${state}, ${world.team.teamId}, 'a@b.example', 'viewer', ${id}, 'hash', now(), ${ownerOf(world.team.teamId)})`
+    return id
+  },
   api_token: async (sql: Sql, state: string) => {
     const id = newId('ApiToken')
-    await sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, 'hash', '{}', now())`
+    await sql`insert into api_token (id, state, team_id, member_id, name, lookup_id, secret_hash, scopes, action_classes, expires_at)
+      values (${id}, ${state}, ${world.team.teamId}, ${ownerOf(world.team.teamId)}, 'test', ${id}, 'hash', '{}', '{}', now())`
     return id
   },
 }
@@ -56,6 +84,10 @@ const entities = [
   ['deployment', deploymentStates, expectedDeployment],
   ['operation', operationStates, expectedOperation],
   ['team', teamStates, expectedTeam],
+  ['stack', stackStates, expectedStack],
+  ['secret', secretStates, expectedSecret],
+  ['member', memberStates, expectedMember],
+  ['invitation', invitationStates, expectedInvitation],
   ['api_token', apiTokenStates, expectedApiToken],
 ] as const
 
@@ -78,6 +110,8 @@ describe.each(entities)('%s', (table, states, expected) => {
     })
     return id
   }
+  /** Beside the state: the value of a secret ends with it, by a constraint of its own. */
+  const besides = (to: string) => (table === 'secret' ? `, value = ${to === 'ACTIVE' ? "'sealed'" : 'null'}` : '')
   const change = (id: string, assignments: string) =>
     attempt(world.stranger.unsafe(`update ${table} set ${assignments} where id = '${id}'`))
 
@@ -94,7 +128,7 @@ describe.each(entities)('%s', (table, states, expected) => {
       for (const to of states) {
         const id = await row(from)
         const allowed = from === to || pairs[from]?.includes(to)
-        expect([from, to, await change(id, `state = '${to}', version = version + 1`)]).toEqual([
+        expect([from, to, await change(id, `state = '${to}', version = version + 1${besides(to)}`)]).toEqual([
           from,
           to,
           allowed ? 'done' : refused,
@@ -138,7 +172,7 @@ describe.each(entities)('%s', (table, states, expected) => {
   test('is never emptied', async () => {
     for (const how of ['', ' cascade', ' restart identity cascade']) {
       await expect(world.stranger.unsafe(`truncate ${table}${how}`)).rejects.toMatchObject({
-        code: table === 'team' && how === '' ? '0A000' : '23514',
+        code: (table === 'team' || table === 'member') && how === '' ? '0A000' : '23514',
       })
     }
   })

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
 import { expect, vi } from 'vitest'
-import { type Actor, scopes } from '../../src/auth.ts'
 import { openPool, type Pool, type PoolOptions } from '../../src/db/client.ts'
 import { newId } from '../../src/db/id.ts'
 import { createFakeDriver, type FakeDriver, type FakeDriverOptions } from '../../src/drivers/runtime/fake.ts'
@@ -16,6 +15,7 @@ import { createMetrics } from '../../src/metrics.ts'
 import { type DeploymentPayload, deploy } from '../../src/resolvers/deployment.ts'
 import type { Database } from '../../src/resolvers/transition.ts'
 import { createTestDatabase } from '../database.ts'
+import { ownerActor, putOwner } from '../owner.ts'
 import { contextFor, testSealing } from '../row.ts'
 
 export interface Replica {
@@ -91,7 +91,7 @@ export async function openStage(options: FakeDriverOptions = {}) {
   const replicas: Replica[] = []
   const teamId = newId('Team')
   await sql`insert into team (id, state, name) values (${teamId}, 'ACTIVE', 'stage')`
-  await sql`insert into plan_usage (team_id, kind, used, cap) values (${teamId}, 'deployments', 0, 1000000)`
+  await putOwner(sql, teamId, 1_000_000)
 
   const open = (more: Partial<PoolOptions> = {}): Pool => {
     const given = { url: database.url, purpose: 'worker' as const, slots: 4, statementTimeoutMs: 5_000, ...more }
@@ -99,7 +99,7 @@ export async function openStage(options: FakeDriverOptions = {}) {
     pools.push(pool)
     return pool
   }
-  const actor: Actor = { kind: 'token', id: newId('ApiToken'), teamId, scopes: new Set(scopes) }
+  const actor = ownerActor(newId('ApiToken'), teamId)
   const context = contextFor(open({ purpose: 'api' }).db, actor)
   const operations = (subjectId?: string) => sql<OperationSeen[]>`
     select id, subject_id as "subjectId", kind, state, generation, attempt, failures, outcome, claimed_by as "claimedBy",

@@ -31,7 +31,7 @@ export const newSecret = () => randomBytes(24).toString('hex')
 
 /** Room for resources in the plan of a team; returns nothing. */
 export const giveRoom = (sql: postgres.Sql, teamId: string, cap = 1_000) =>
-  sql`insert into plan_usage (team_id, kind, used, cap) values (${teamId}, 'resources', 0, ${cap})`
+  sql`update plan_usage set cap = ${cap} where team_id = ${teamId} and kind = 'resources'`
 
 /** A resource in any state; returns its id. */
 export async function putResource(where: postgres.Sql, facts: ResourceFacts): Promise<string> {

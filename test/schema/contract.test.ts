@@ -184,6 +184,10 @@ test('the shapes that outside checks rely on', () => {
       'operations',
     ]),
   )
+  expect(fieldsOf('Stack')).toEqual(
+    expect.arrayContaining(['name', 'environment', 'services', 'specVersion', 'env', 'operations']),
+  )
+  expect(fieldsOf('StackService')).toEqual(expect.arrayContaining(['name', 'image', 'state', 'url']))
   expect(fieldsOf('EnvVar').sort()).toEqual(['changedAt', 'changedBy', 'key', 'revision', 'value'])
   expect(fieldsOf('Operation')).toEqual(
     expect.arrayContaining([
@@ -213,8 +217,9 @@ test('the shapes that outside checks rely on', () => {
     ]),
   )
   expect(fieldsOf('Query').sort()).toEqual(
-    'apiToken apiTokens deployment deployments events lifecycles node nodes operation operations resource resources stuck viewer'.split(
-      ' ',
-    ),
+    (
+      'apiToken apiTokens deployment deployments events invitation invitations lifecycles member members node nodes ' +
+      'operation operations resource resources secret secrets stack stacks stuck viewer'
+    ).split(' '),
   )
 })

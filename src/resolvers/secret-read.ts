@@ -1,0 +1,42 @@
+// Reading secrets: the team's list and many by id. The sealed value never leaves the statements that give it to workloads.
+import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { secret } from '../db/secret.ts'
+import type { SecretState } from '../lifecycle/secret.ts'
+import { lookUp } from './look-up.ts'
+import { defineList, names, storable } from './page.ts'
+import type { Database } from './transition.ts'
+import { listParam, textParam } from './transition-statement.ts'
+
+const { value: _value, ...shown } = getTableColumns(secret)
+
+/** A secret without its value. */
+export type SecretView = Omit<typeof secret.$inferSelect, 'value'>
+
+export interface SecretFilter {
+  readonly environment?: string | null
+  readonly name?: string | null
+  readonly states?: readonly SecretState[] | null
+}
+
+export const secrets = defineList<SecretView>({
+  name: 'secrets',
+  table: secret,
+  columns: shown,
+  key: 'created',
+  filters: {
+    environment: eq(secret.environment, textParam('environment')),
+    name: eq(secret.name, textParam('name')),
+    states: sql`${secret.state} = any(${listParam('states')})`,
+  },
+})
+
+/** The parameters of the list's filter. Throws `BadUserInput`. */
+export const secretFilter = (filter: SecretFilter | null | undefined) => ({
+  environment: storable('filter.environment', filter?.environment),
+  name: storable('filter.name', filter?.name),
+  states: names(filter?.states),
+})
+
+/** Secrets of the team by id, in the order asked for; null where there is none. */
+export const secretsById = (db: Database, teamId: string, ids: readonly string[]) =>
+  lookUp<SecretView>(db, 'read:secret.byId', { table: secret, columns: shown }, teamId, ids)

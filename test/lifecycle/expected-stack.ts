@@ -1,0 +1,33 @@
+// What a stack may do, written out by hand.
+import type { ExpectedLifecycle } from './expected.ts'
+
+export const stackStates = ['BUILDING', 'DEPLOYING', 'HEALTHY', 'FAILED', 'DELETING', 'DELETED'] as const
+
+export const expectedStack: ExpectedLifecycle<(typeof stackStates)[number]> = {
+  passing: ['BUILDING', 'DEPLOYING', 'DELETING'],
+  resting: ['HEALTHY', 'FAILED'],
+  terminal: ['DELETED'],
+  births: ['BUILDING'],
+  pairs: {
+    BUILDING: ['DEPLOYING', 'FAILED', 'DELETING'],
+    DEPLOYING: ['BUILDING', 'HEALTHY', 'FAILED', 'DELETING'],
+    HEALTHY: ['BUILDING', 'FAILED', 'DELETING'],
+    FAILED: ['BUILDING', 'DELETING'],
+    DELETING: ['DELETED'],
+    DELETED: [],
+  },
+}
+
+export const stackGrid = `
+action           refusal             effect    BUI  DEP  HEA  FAI  DLG  DLD
+redeployStack    StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
+mergeStackEnv    StackDeleting       -         BUI  DEP  HEA  FAI  -    -
+deleteStack      StackAlreadyDeleted tear_down DLG+ DLG+ DLG+ DLG+ -    -
+rollOutStack     refused             -         DEP  -    -    -    -    -
+progressStack    refused             -         -    DEP  -    -    -    -
+markStackHealthy refused             -         -    HEA  -    -    -    -
+markStackFailed  refused             -         FAI  FAI  -    -    -    -
+giveUpStack      refused             -         -    -    FAI  -    -    -
+tearDownStack    refused             tear_down -    -    -    -    DLG  -
+markStackDeleted refused             -         -    -    -    -    DLD  -
+`
