@@ -4,6 +4,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { issuerFault, OIDC_ISSUER_FORM } from './oidc-address.ts'
 import { parseSecretKeys, SECRET_KEYS_FORM, type SecretKey } from './secret-keys.ts'
 import { parseToken } from './token.ts'
 
@@ -31,6 +32,8 @@ export interface Config {
   readonly provisionPostgresUrl: string | null
   /** Null: no REDIS resources. */
   readonly redisUrl: string | null
+  /** Null: API tokens alone. */
+  readonly oidc: { readonly issuer: string; readonly audience: string } | null
   readonly logLevel: LogLevel
   /** PAWL_* variables that are set and mean nothing: most likely misspelt. */
   readonly unknownVariables: readonly string[]
@@ -98,6 +101,21 @@ const variables = {
     secret: sizeOf,
     schema: anyUrl(['redis', 'rediss']).optional(),
   },
+  PAWL_OIDC_ISSUER: {
+    allowed: OIDC_ISSUER_FORM,
+    secret: (text) => issuerFault(text) as string,
+    schema: z
+      .string()
+      .refine((text) => issuerFault(text) === null)
+      .optional(),
+  },
+  PAWL_OIDC_AUDIENCE: {
+    allowed: 'what `aud` of a token must name: 1 to 255 characters of printable ASCII',
+    schema: z
+      .string()
+      .regex(/^[\x20-\x7e]{1,255}$/)
+      .optional(),
+  },
   PAWL_LOG_LEVEL: { allowed: LOG_LEVELS.join(', '), schema: z.enum(LOG_LEVELS).default('info') },
 } as const satisfies Record<string, Variable>
 
@@ -124,6 +142,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (sameServer(values.DATABASE_URL, values.PAWL_PROVISION_POSTGRES_URL)) {
     throw refused('PAWL_PROVISION_POSTGRES_URL', given.PAWL_PROVISION_POSTGRES_URL)
   }
+  if (values.PAWL_OIDC_ISSUER !== undefined && values.PAWL_OIDC_AUDIENCE === undefined) {
+    throw refused('PAWL_OIDC_AUDIENCE', undefined, ', which PAWL_OIDC_ISSUER requires')
+  }
   return {
     host: values.PAWL_HOST,
     port: values.PAWL_ROLE === 'worker' && given.PAWL_PORT === undefined ? null : values.PAWL_PORT,
@@ -137,6 +158,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     appsDir: values.PAWL_APPS_DIR,
     provisionPostgresUrl: values.PAWL_PROVISION_POSTGRES_URL ?? null,
     redisUrl: values.PAWL_REDIS_URL ?? null,
+    oidc:
+      values.PAWL_OIDC_ISSUER === undefined
+        ? null
+        : { issuer: values.PAWL_OIDC_ISSUER, audience: values.PAWL_OIDC_AUDIENCE as string },
     logLevel: values.PAWL_LOG_LEVEL,
     unknownVariables: unknown(env, names),
   }

@@ -34,6 +34,7 @@ test('without any variable: all on one laptop, embedded', () => {
     appsDir: resolve('examples'),
     provisionPostgresUrl: null,
     redisUrl: null,
+    oidc: null,
     logLevel: 'info',
     unknownVariables: [],
   })
@@ -56,10 +57,14 @@ test('every variable is taken', () => {
     PAWL_APPS_DIR: 'apps',
     PAWL_PROVISION_POSTGRES_URL: 'postgres://u:p@db:5433/postgres',
     PAWL_REDIS_URL: 'rediss://cache:6380',
+    PAWL_OIDC_ISSUER: 'https://idp.example/realms/one/',
+    PAWL_OIDC_AUDIENCE: 'api://pawl',
     PAWL_LOG_LEVEL: 'debug',
   })
   expect(config).toMatchObject({ host: '::', port: 0, dataDir: '/srv/data', role: 'worker', bootstrapToken: token })
   expect(config).toMatchObject({ appsDir: resolve('apps'), redisUrl: 'rediss://cache:6380', logLevel: 'debug' })
+  // As it was written: tokens name it letter by letter.
+  expect(config.oidc).toEqual({ issuer: 'https://idp.example/realms/one/', audience: 'api://pawl' })
   expect(config.secretKeys).toEqual([
     { id: 'new', bytes: Buffer.alloc(32, 2) },
     { id: 'old', bytes: Buffer.alloc(32, 1) },
@@ -76,6 +81,16 @@ describe('a bad value is answered with one line', () => {
     ['PAWL_ROLE', 'API', 'PAWL_ROLE is "API"; allowed: all, api, worker'],
     ['PAWL_RUNTIME', 'docker', 'PAWL_RUNTIME is "docker"; allowed: process (docker is not built yet)'],
     ['PAWL_DATA_DIR', 'a\0b', 'PAWL_DATA_DIR is "a\\u0000b"; allowed: a path'],
+    [
+      'PAWL_OIDC_ISSUER',
+      'http://idp.example',
+      'PAWL_OIDC_ISSUER is an http URL of another machine; allowed: an https URL without user, query or fragment; http only on loopback (localhost, 127.0.0.1, [::1])',
+    ],
+    [
+      'PAWL_OIDC_AUDIENCE',
+      'a\nb',
+      'PAWL_OIDC_AUDIENCE is "a\\nb"; allowed: what `aud` of a token must name: 1 to 255 characters of printable ASCII',
+    ],
     ['PAWL_LOG_LEVEL', 'loud', 'PAWL_LOG_LEVEL is "loud"; allowed: fatal, error, warn, info, debug, trace, silent'],
   ])('%s=%j', (name, value, line) => {
     expect(complaint({ [name]: value })).toBe(line)
@@ -89,6 +104,13 @@ describe('a bad value is answered with one line', () => {
     expect(complaint({ DATABASE_URL: 'postgres://db/pawl' })).toMatch(
       /^PAWL_SECRET_KEYS is not set, which DATABASE_URL requires; allowed: keyId:base64 of 32 bytes/,
     )
+  })
+
+  test('an OIDC issuer requires the audience; an audience alone turns nothing on', () => {
+    expect(complaint({ PAWL_OIDC_ISSUER: 'http://127.0.0.1:8080' })).toBe(
+      'PAWL_OIDC_AUDIENCE is not set, which PAWL_OIDC_ISSUER requires; allowed: what `aud` of a token must name: 1 to 255 characters of printable ASCII',
+    )
+    expect(readConfig({ PAWL_OIDC_AUDIENCE: 'pawl' }).oidc).toBeNull()
   })
 
   test('resources are never made in the control plane\u2019s own server', () => {
@@ -106,6 +128,8 @@ describe('what was read of a secret is told by its shape alone', () => {
     ['DATABASE_URL', `postgres://u:${canary}@db:x/`, /is 27 characters of another form/],
     ['PAWL_REDIS_URL', `http://${canary}@h`, /^PAWL_REDIS_URL is 17 characters of another form; allowed: redis:/],
     ['PAWL_PROVISION_POSTGRES_URL', `http://u:${canary}@h`, /is a URL of another scheme/],
+    ['PAWL_OIDC_ISSUER', `https://u:${canary}@idp`, /^PAWL_OIDC_ISSUER is a URL with a user or password; allowed: an/],
+    ['PAWL_OIDC_ISSUER', canary, /is 8 characters that are no URL/],
     ['PAWL_BOOTSTRAP_TOKEN', canary, /^PAWL_BOOTSTRAP_TOKEN is 8 characters of another form; allowed: a token pawl_/],
     ['PAWL_BOOTSTRAP_TOKEN', `pawl_${canary}1234_${canary.repeat(4)}1234`, /is a token whose checksum is wrong/],
     ['PAWL_SECRET_KEYS', canary, /is key 1 of 1 \(8 characters\) has another form/],

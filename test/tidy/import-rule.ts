@@ -38,7 +38,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   'plans.ts': { from: [], types: ['db'], pure: true },
   'secret-keys.ts': { from: [] },
   'sealing.ts': { from: [], types: ['secret-keys.ts'] },
-  'config.ts': { from: ['token.ts', 'secret-keys.ts'], packages: ['zod'] },
+  'oidc.ts': { from: [], packages: ['jose'] },
+  'config.ts': { from: ['token.ts', 'secret-keys.ts', 'oidc-address.ts'], packages: ['zod'] },
   'context.ts': {
     from: [],
     types: ['auth.ts', 'drivers', 'log.ts', 'metrics.ts', 'sealing.ts', 'resolvers', 'db'],
@@ -61,7 +62,7 @@ const programs = ['main.ts', 'migrate.ts', 'new-token.ts', 'generate.ts']
 
 /** `resolvers/call.ts` → `resolvers`, `auth.ts` → `auth.ts`, `server-page.ts` → `server.ts`: a part of the same ingress. */
 const layerOf = (inside: string): string =>
-  String(inside.split('/')[0]).replace(/^(server|generate)-[a-z-]+\.ts$/, '$1.ts')
+  String(inside.split('/')[0]).replace(/^(server|generate|oidc)-[a-z-]+\.ts$/, '$1.ts')
 
 /** The imports of a file of src that its layer may not make. */
 export function importBreaches({ path, imports }: Source): Breach[] {
