@@ -21,6 +21,7 @@ import { measureLoop } from './loops/measure.ts'
 import { reconcileInstancesLoop } from './loops/reconcile-instances.ts'
 import { resourceEffects } from './loops/resource-effect.ts'
 import { sequenceLoop } from './loops/sequence.ts'
+import { stackEffects } from './loops/stack-effect.ts'
 import { teardownLoop } from './loops/teardown.ts'
 import { trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -135,7 +136,11 @@ function startWorker({ work, driver, provisioners, sealing, metrics, log }: Work
   startProvisioners(provisioners).catch((error: unknown) => log.error('a provisioner did not start', { error }))
   const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
   const dispatcher = startDispatcher(
-    [...deploymentEffects(db, driver, sealing), ...resourceEffects(db, provisionerOf, sealing)],
+    [
+      ...deploymentEffects(db, driver, sealing),
+      ...resourceEffects(db, provisionerOf, sealing),
+      ...stackEffects(db, driver, sealing),
+    ],
     { db, metrics, log, workerId },
   )
   const told: Told = (rule, count) => {

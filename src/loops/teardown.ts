@@ -2,12 +2,13 @@
 // keeps running unseen. In the ordinary course the operation was accepted together with the end, and this finds nothing.
 import { tearDownDeployment } from '../resolvers/deployment-rule.ts'
 import { deprovisionResource } from '../resolvers/resource-rule.ts'
+import { tearDownStack } from '../resolvers/stack-rule.ts'
 import { type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
 import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 100
-const rules = [tearDownDeployment, deprovisionResource] as unknown as Rule[]
+const rules = [tearDownDeployment, deprovisionResource, tearDownStack] as unknown as Rule[]
 
 export const teardownLoop = (db: Database, told: Told): LoopDeclaration => ({
   name: 'teardown',

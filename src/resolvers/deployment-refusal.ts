@@ -1,11 +1,9 @@
 // Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
 import { deployment } from '../db/deployment.ts'
-import type { Env } from '../db/env.ts'
 import { type DeploymentAction, deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
-import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
 import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
@@ -100,29 +98,3 @@ export const notExtendable = (row: Deployment): Refusal =>
     facts: { deployment: row },
     remedies: [lookAt('deployment', { id: row.id }, 'See its time limit policy.')],
   })
-
-/** The merge was refused though the state was right: somebody was faster, or it is too much. */
-export function envRefusal(row: Deployment, patch: EnvPatch): Refusal {
-  const keys = envConflicts(row.env, patch)
-  if (keys.length > 0) {
-    return refuse('EnvConflict', {
-      message: `${keys.map(({ key }) => key).join(', ')} changed since you looked. Nothing was changed.`,
-      facts: { keys, deployment: row },
-      remedies: [lookAt('deployment', { id: row.id }, 'Read the keys and their revisions as they are now.')],
-    })
-  }
-  const bytes = envBytes(entriesAfter(row.env, patch))
-  if (bytes <= maxEnvBytes) throw new Error(`the merge of ${row.id} was refused for no reason that is known`)
-  return refuse('EnvTooLarge', {
-    message: `All keys and values together would take ${bytes} bytes; ${maxEnvBytes} are allowed. Nothing was changed.`,
-    facts: { bytes, maxBytes: maxEnvBytes, deployment: row },
-    remedies: [lookAt('deployment', { id: row.id }, 'See which keys there are, and unset what is not needed.')],
-  })
-}
-
-function entriesAfter(env: Env, patch: EnvPatch): Map<string, string> {
-  const entries = new Map(Object.entries(env).map(([key, { value }]) => [key, value]))
-  for (const key of patch.unset) entries.delete(key)
-  for (const { key, value } of patch.set) entries.set(key, value)
-  return entries
-}

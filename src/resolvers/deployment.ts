@@ -23,6 +23,7 @@ import {
 import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
 import { type EnvPatch, envValues, mergeCounts } from './env.ts'
+import { envRefusal } from './env-refusal.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
@@ -82,7 +83,7 @@ export const mergeDeploymentEnv = (context: Context, input: ById): Promise<Resul
   moveById(context, kind, 'mergeDeploymentEnv', rules.mergeDeploymentEnv, envPatch, input, {
     values: envValues,
     refuseEarly: ({ set }, call) => refuseEnv(context, call, 'set', set),
-    guard: why.envRefusal,
+    guard: (row, patch) => envRefusal('deployment', row, patch),
     payload: (accepted, patch) => ({
       ...payload(accepted),
       ...((accepted.result as Counts | null) ?? mergeCounts(accepted.before?.env ?? {}, patch)),

@@ -22,6 +22,8 @@ export const name = text(63).regex(
 )
 export const environment = text(32).regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
 export const image = text(255).min(1, 'must not be empty')
+/** Most services of one stack. */
+const maxServices = 20
 /** One hour to one year. */
 export const ttlHours = z
   .int('must be a whole number of hours')
@@ -30,10 +32,12 @@ export const ttlHours = z
 
 const envKey = text(255).regex(/^[A-Z_][A-Z0-9_]*$/, 'must be A-Z, 0-9 and _, not beginning with a digit')
 const envVar = z.object({ key: envKey, value: text(maxEnvBytes) })
-const keysOnce = (keys: readonly string[], path: string, context: z.RefinementCtx) => {
+/** `path` leads to the list; `field` to the key in its items, where they are more than the key. */
+const keysOnce = (keys: readonly string[], path: readonly string[], context: z.RefinementCtx, field: string[] = []) => {
   const seen = new Set<string>()
   keys.forEach((key, index) => {
-    if (seen.has(key)) context.addIssue({ code: 'custom', path: [path, index], message: `names ${key} twice` })
+    if (seen.has(key))
+      context.addIssue({ code: 'custom', path: [...path, index, ...field], message: `names ${key} twice` })
     seen.add(key)
   })
 }
@@ -43,11 +47,8 @@ export const env = z
   .array(envVar)
   .max(maxPatchKeys, `may have at most ${maxPatchKeys} variables`)
   .superRefine((list, context) => {
-    const seen = new Set<string>()
-    list.forEach(({ key }, index) => {
-      if (seen.has(key)) context.addIssue({ code: 'custom', path: [index, 'key'], message: `names ${key} twice` })
-      seen.add(key)
-    })
+    const keys = list.map(({ key }) => key)
+    keysOnce(keys, [], context, ['key'])
     if (envBytes(list.map(({ key, value }) => [key, value] as const)) > maxEnvBytes) {
       context.addIssue({ code: 'custom', path: [], message: `may take at most ${maxEnvBytes} bytes in all` })
     }
@@ -84,13 +85,13 @@ export const envPatch = z
   .superRefine((patch, context) => {
     keysOnce(
       patch.set.map(({ key }) => key),
-      'set',
+      ['set'],
       context,
     )
-    keysOnce(patch.unset, 'unset', context)
+    keysOnce(patch.unset, ['unset'], context)
     keysOnce(
       patch.expect.map(({ key }) => key),
-      'expect',
+      ['expect'],
       context,
     )
     const both = patch.unset.filter((key) => patch.set.some((entry) => entry.key === key))
@@ -125,6 +126,36 @@ export const resourceTtlInput = z
     message: 'must be given: hours, or null for no limit',
   })
   .transform((input) => ({ ttlHours: input.ttlHours ?? null }))
+const services = z
+  .array(
+    z.object({
+      name,
+      image,
+      port: optional(z.int('must be a whole number').min(1, 'must be 1 to 65535').max(65_535, 'must be 1 to 65535')),
+      exposed: z
+        .boolean()
+        .nullish()
+        .transform((value) => value ?? false),
+    }),
+  )
+  .max(maxServices, `may have at most ${maxServices} services`)
+  .superRefine((list, context) =>
+    keysOnce(
+      list.map((service) => service.name),
+      [],
+      context,
+      ['name'],
+    ),
+  )
+
+export const stackInput = z.object({
+  name,
+  environment: environment.nullish().transform((value) => value ?? 'development'),
+  services,
+  env: env.nullish().transform((list) => list ?? []),
+})
+/** Null keeps the services that are there. */
+export const redeployStackInput = z.object({ services: optional(services) })
 export const nothingElse = z.object({})
 
 export const apiTokenInput = z.object({

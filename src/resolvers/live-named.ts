@@ -5,10 +5,11 @@ import type { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { statementOf } from '../db/prepared.ts'
 import type { resource } from '../db/resource.ts'
+import type { stack } from '../db/stack.ts'
 import type { Database, Row } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
-type NamedTable = typeof deployment | typeof resource
+type NamedTable = typeof deployment | typeof resource | typeof stack
 
 /** The look-up of the live row of a name, in one named statement; null when nobody holds the name. */
 export const liveNamed =

@@ -5,6 +5,7 @@ import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
 import { operation } from '../db/operation.ts'
 import { resource } from '../db/resource.ts'
+import { stack } from '../db/stack.ts'
 import { liveOperationStates, type OperationState, operationMachine } from '../lifecycle/operation.ts'
 import { defineRule } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
@@ -19,7 +20,7 @@ const { state } = operation
 const otherState = sql`o.state`
 
 /** Where the subject of each kind lives; a kind that is not here is left for a worker that knows it. */
-export const subjects = { Deployment: deployment, Resource: resource } as const
+export const subjects = { Deployment: deployment, Resource: resource, Stack: stack } as const
 export type SubjectType = keyof typeof subjects
 
 const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {

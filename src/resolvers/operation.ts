@@ -25,6 +25,7 @@ import { check, nothingElse } from './input.ts'
 import { type SubjectType, stateIs, subjects } from './operation-rule.ts'
 import { answeredBefore } from './read-back.ts'
 import { cancelProvision } from './resource-rule.ts'
+import { cancelStackRollOut, retryStackRollOut } from './stack-rule.ts'
 import { type Call, type Database, type Operation, type Row, type Rule, transition } from './transition.ts'
 
 export interface OperationPayload extends Payload {
@@ -33,10 +34,14 @@ export interface OperationPayload extends Payload {
 type ById = CallInput & { readonly id: string }
 
 /** How failed work is repeated and how work that has not begun is taken back, by kind; other kinds never are. */
-const retries: Readonly<Record<string, Rule>> = { 'deployment.roll_out': retryRollOut as unknown as Rule }
+const retries: Readonly<Record<string, Rule>> = {
+  'deployment.roll_out': retryRollOut as unknown as Rule,
+  'stack.roll_out': retryStackRollOut as unknown as Rule,
+}
 const cancels: Readonly<Record<string, Rule>> = {
   'deployment.roll_out': cancelRollOut as unknown as Rule,
   'resource.provision': cancelProvision as unknown as Rule,
+  'stack.roll_out': cancelStackRollOut as unknown as Rule,
 }
 export const isRetriable = (kind: string): boolean => Object.hasOwn(retries, kind)
 export const isCancellable = (kind: string): boolean => Object.hasOwn(cancels, kind)
@@ -131,7 +136,7 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
   const passing = operationMachine.states[work.state].kind === 'passing'
   const because =
     action === 'retryOperation'
-      ? 'only a FAILED roll-out whose deployment is still FAILED at the same generation can be repeated'
+      ? 'only a FAILED roll-out whose subject is still FAILED at the same generation can be repeated'
       : 'only a roll-out or provision that was never taken up can be cancelled; what ends something never'
   return illegalState(
     'IllegalState',
@@ -182,7 +187,8 @@ export async function renewLeases(db: Database, held: readonly Held[], leaseMs: 
       where o.id = locked.id returning o.id)
     select ours.id, renewed.id is not null as renewed, coalesce(
       (select d.generation from deployment d where d.id = ours.subject_id),
-      (select r.generation from resource r where r.id = ours.subject_id)) as generation
+      (select r.generation from resource r where r.id = ours.subject_id),
+      (select s.generation from stack s where s.id = ours.subject_id)) as generation
     from ours left join renewed on renewed.id = ours.id`)
   return rows.map((row) => ({ id: row.id, renewed: row.renewed, subjectGeneration: row.generation }))
 }

@@ -14,13 +14,14 @@ export type Resolved =
   /** It refers to something that is not there, or cannot be used as it is. */
   | { readonly kind: 'unresolved'; readonly reason: string }
 
-const reference = /^(resource|secret):\/\/(.*)$/
+const reference = /^(resource|secret|service):\/\/(.*)$/
 
 /** The variables as the workload gets them. Reasons name keys and references, never values. */
 export async function resolveEnv(
   db: Database,
   sealing: Sealing,
   subject: { readonly teamId: string; readonly environment: string; readonly env: Env },
+  services: Readonly<Record<string, string>> = {},
 ): Promise<Resolved> {
   const env: Record<string, string> = {}
   for (const [key, { value }] of Object.entries(subject.env)) {
@@ -30,6 +31,12 @@ export async function resolveEnv(
       continue
     }
     const told = `${key} refers to ${scheme}://${name}`
+    if (scheme === 'service') {
+      const address = services[name]
+      if (address === undefined) return { kind: 'unresolved', reason: `${told}, and there is no service of that name` }
+      env[key] = address
+      continue
+    }
     if (scheme === 'secret') return { kind: 'unresolved', reason: `${told}, and this version of Pawl keeps no secrets` }
     const found = await liveNamed(db, subject.teamId, subject.environment, name)
     if (!found)

@@ -13,11 +13,13 @@ import {
   operationActions,
   resourceActions,
   type Subject,
+  stackActions,
 } from './allowed-action.ts'
 import type { DeploymentView } from './deployment-read.ts'
 import type { NodeRow } from './loader.ts'
 import type { OperationView } from './operation-read.ts'
 import type { ResourceView } from './resource-read.ts'
+import type { StackView } from './stack-read.ts'
 import type { Database } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
@@ -86,6 +88,13 @@ export function waysOut(actor: Actor, entity: string, row: NodeRow | null, subje
   if (moved && entityOfId(moved.id) === 'Resource') {
     if (open(resourceActions(actor, moved as ResourceView), 'deleteResource'))
       ways.push(callInstead('deleteResource', { id: moved.id }, 'Deprovision it for good.'))
+  }
+  if (moved && entityOfId(moved.id) === 'Stack') {
+    const { id } = moved
+    const actions = stackActions(actor, moved as StackView)
+    if (open(actions, 'redeployStack'))
+      ways.push(callInstead('redeployStack', { id }, 'Roll it out again: that supersedes the work that hangs.'))
+    if (open(actions, 'deleteStack')) ways.push(callInstead('deleteStack', { id }, 'Tear it down for good.'))
   }
   if (moved && entityOfId(moved.id) === 'Deployment') {
     const deployment = moved as DeploymentView

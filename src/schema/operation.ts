@@ -135,7 +135,7 @@ declareMutation<calls.OperationPayload>({
   name: 'cancelOperation',
   machine: operationMachine,
   summary:
-    'Takes back a roll-out that has not begun; its deployment becomes FAILED in the same step. A teardown is never cancelled.',
+    'Takes back a roll-out or provision that has not begun; its subject becomes FAILED in the same step. A teardown is never cancelled.',
   undo: '`redeployDeployment`: the deployment is FAILED, not gone.',
   versioned: true,
   input: id,

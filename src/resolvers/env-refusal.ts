@@ -1,0 +1,30 @@
+// Why a merge of environment variables was refused though the state was right, the same for all that have an environment.
+import type { Env } from '../db/env.ts'
+import { lookAt, type Refusal, refuse } from '../refusals.ts'
+import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
+
+/** Somebody was faster, or it is too much; `word` is the object's in the schema. Tells keys, never values. */
+export function envRefusal(word: 'deployment' | 'stack', row: { id: string; env: Env }, patch: EnvPatch): Refusal {
+  const keys = envConflicts(row.env, patch)
+  if (keys.length > 0) {
+    return refuse('EnvConflict', {
+      message: `${keys.map(({ key }) => key).join(', ')} changed since you looked. Nothing was changed.`,
+      facts: { keys, [word]: row },
+      remedies: [lookAt(word, { id: row.id }, 'Read the keys and their revisions as they are now.')],
+    })
+  }
+  const bytes = envBytes(entriesAfter(row.env, patch))
+  if (bytes <= maxEnvBytes) throw new Error(`the merge of ${row.id} was refused for no reason that is known`)
+  return refuse('EnvTooLarge', {
+    message: `All keys and values together would take ${bytes} bytes; ${maxEnvBytes} are allowed. Nothing was changed.`,
+    facts: { bytes, maxBytes: maxEnvBytes, [word]: row },
+    remedies: [lookAt(word, { id: row.id }, 'See which keys there are, and unset what is not needed.')],
+  })
+}
+
+function entriesAfter(env: Env, patch: EnvPatch): Map<string, string> {
+  const entries = new Map(Object.entries(env).map(([key, { value }]) => [key, value]))
+  for (const key of patch.unset) entries.delete(key)
+  for (const { key, value } of patch.set) entries.set(key, value)
+  return entries
+}

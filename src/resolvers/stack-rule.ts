@@ -1,0 +1,202 @@
+// The rules of a stack's moves: which rows, for which reasons, with which new values. The calls that use them are in stack.ts
+// (callers), loops/ (teardown, reconcile-instances) and loops/stack-effect (runner).
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
+import { operation } from '../db/operation.ts'
+import { stack } from '../db/stack.ts'
+import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
+import { type StackState, stackMachine } from '../lifecycle/stack.ts'
+import { envCounts, envGuard, mergedEnv } from './env.ts'
+import { stateIs } from './operation-rule.ts'
+import { defineBirth, defineRule } from './transition.ts'
+import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
+
+const part = { table: stack, machine: stackMachine } as const
+const byId = and(eq(stack.id, textParam('id')), eq(stack.teamId, textParam('teamId'))) as SQL
+const given = jsonParam('services')
+
+/** As text and not as a parameter, whose type jsonb_build_object could not know. */
+const failed = sql.raw(quoted(['FAILED'] satisfies StackState[]))
+
+/** Every service that may be started from now on has its place, so that whatever was started is removed in the end. */
+const placesFor = (services: SQL) =>
+  sql`coalesce((select jsonb_object_agg(s ->> 'name', '{}'::jsonb) from jsonb_array_elements(${services}) s), '{}'::jsonb)`
+
+export const createStack = defineBirth({
+  ...part,
+  name: 'createStack',
+  action: 'createStack',
+  takes: [{ kind: 'stacks' }],
+  values: {
+    id: textParam('id'),
+    teamId: textParam('teamId'),
+    environment: textParam('environment'),
+    name: textParam('name'),
+    services: given,
+    placed: placesFor(given),
+    env: mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` }),
+    envRevision: sql`1`,
+    incarnation: textParam('incarnation'),
+  },
+})
+
+/** Other services, or, where none are given, those that are there. */
+const servicesOf = (found: typeof stack) => sql`coalesce(${given}, ${found.services})`
+
+export const redeployStack = defineRule({
+  name: 'redeployStack',
+  subject: {
+    ...part,
+    action: 'redeployStack',
+    where: byId,
+    set: (found) => ({
+      services: servicesOf(found),
+      placed: sql`${placesFor(servicesOf(found))} || ${found.placed}`,
+      specVersion: sql`${found.specVersion} + case when ${servicesOf(found)} is distinct from ${found.services} then 1 else 0 end`,
+    }),
+  },
+  called: true,
+})
+
+/** Rolls out again what has failed; the new operation says which one it repeats. */
+export const retryStackRollOut = defineRule({
+  name: 'retryStackRollOut',
+  subject: {
+    ...part,
+    action: 'redeployStack',
+    where: byId,
+    guard: (found) => sql`${found.state} = ${failed} and ${found.generation} = ${intParam('generation')}`,
+  },
+  called: true,
+})
+
+const totalKeys = (found: typeof stack) =>
+  sql`${envCounts(found)} || jsonb_build_object('totalKeys', (select count(*) from jsonb_object_keys(${mergedEnv(found)})))`
+
+export const mergeStackEnv = defineRule({
+  name: 'mergeStackEnv',
+  subject: {
+    ...part,
+    action: 'mergeStackEnv',
+    where: byId,
+    guard: envGuard,
+    set: (found) => ({
+      env: mergedEnv(found),
+      envRevision: sql`${found.envRevision} + 1`,
+      specVersion: sql`${found.specVersion} + 1`,
+    }),
+  },
+  data: totalKeys,
+  result: totalKeys,
+  called: true,
+})
+
+const deleted = () => ({ deletedAt: sql`clock_timestamp()` })
+
+export const deleteStack = defineRule({
+  name: 'deleteStack',
+  subject: { ...part, action: 'deleteStack', where: byId, set: deleted },
+  releases: 'stacks',
+  called: true,
+})
+
+/** The net under every teardown: a stack that is being deleted without live work gets its operation again. */
+export const tearDownStack = defineRule({
+  name: 'tearDownStack',
+  subject: {
+    ...part,
+    action: 'tearDownStack',
+    where: sql`${inArray(stack.state, ['DELETING'])} and not exists (select 1 from ${operation} o
+      where o.subject_id = ${stack.id} and ${stateIs(sql`o.state`, ...liveOperationStates)})`,
+    batch: { orderBy: sql`${stack.stateChangedAt}`, limit: intParam('limit') },
+    // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
+    guard: (found) => sql`${found.version} = (select d.version from ${stack} d where d.id = ${found.id})`,
+  },
+})
+
+/** A service's run that was asked about is gone: the whole reason again under the lock, the captured run and its generation. */
+export const giveUpStack = defineRule({
+  name: 'giveUpStack',
+  subject: {
+    ...part,
+    action: 'giveUpStack',
+    where: byId,
+    guard: (found) => sql`${found.placed} -> ${textParam('service')} ->> 'instanceId' = ${textParam('instanceId')}
+      and ${found.generation} = ${intParam('generation')}`,
+    set: (found) => ({
+      stateReason: sql`${textParam('service')} || ': ' || ${textParam('reason')}`,
+      placed: sql`${found.placed} || jsonb_build_object(${textParam('service')}, jsonb_build_object('generation', ${found.generation},
+        'state', ${failed}, 'reason', ${textParam('reason')}))`,
+    }),
+  },
+})
+
+const claimed = {
+  table: operation,
+  machine: operationMachine,
+  where: eq(operation.id, textParam('operationId')),
+  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
+} as const
+const atGeneration = (found: typeof stack) => sql`${found.generation} = ${intParam('generation')}`
+const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
+const ofSubject = { ...part, where: byId, guard: atGeneration } as const
+/** What has become of services, by name, and which of them are gone for good. */
+const placedNow = (found: typeof stack) => sql`(${found.placed} || ${jsonParam('placed')}) - ${listParam('removed')}`
+const progress = { ...claimed, action: 'progressOperation', set: () => ({ outcome: textParam('outcome') }) } as const
+
+/** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
+export const rollOutStack = defineRule({
+  name: 'rollOutStack',
+  subject: { ...ofSubject, action: 'rollOutStack' },
+  also: progress,
+})
+
+export const progressStack = defineRule({
+  name: 'progressStack',
+  subject: { ...ofSubject, action: 'progressStack', set: (found) => ({ placed: placedNow(found) }) },
+  also: progress,
+})
+
+export const markStackHealthy = defineRule({
+  name: 'markStackHealthy',
+  subject: { ...ofSubject, action: 'markStackHealthy' },
+  also: { ...claimed, action: 'succeedOperation', set: ended },
+})
+
+export const markStackFailed = defineRule({
+  name: 'markStackFailed',
+  subject: {
+    ...ofSubject,
+    action: 'markStackFailed',
+    set: (found) => ({ stateReason: textParam('outcome'), placed: placedNow(found) }),
+  },
+  also: { ...claimed, action: 'failOperation', set: ended },
+})
+
+export const markStackDeleted = defineRule({
+  name: 'markStackDeleted',
+  subject: { ...ofSubject, action: 'markStackDeleted', set: () => ({ placed: sql`'{}'::jsonb` }) },
+  also: { ...claimed, action: 'succeedOperation', set: ended },
+})
+
+/** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */
+export const cancelStackRollOut = defineRule({
+  name: 'cancelStackRollOut',
+  subject: {
+    ...ofSubject,
+    action: 'markStackFailed',
+    set: () => ({ stateReason: sql`'the operation was cancelled; what ran before it goes on running'` }),
+  },
+  also: {
+    table: operation,
+    machine: operationMachine,
+    action: 'cancelOperation',
+    where: eq(operation.id, textParam('operationId')),
+    guard: (
+      found,
+    ) => sql`${found.kind} = 'stack.roll_out' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
+      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
+    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
+  },
+  called: true,
+})
