@@ -21,26 +21,39 @@ export const scopesOfRole: Readonly<Record<Role, readonly Scope[]>> = {
 }
 
 export interface Actor {
-  /** By which credential: an API token, an OIDC identity that is a member, or an invitation that is being accepted. */
-  readonly kind: 'token' | 'member' | 'invitation'
-  /** The id of the token, member or invitation: what events, operations and idempotency keys name. */
+  /**
+   * By which credential: an API token; an OIDC identity that is a member, or one that is none (yet); an invitation that is
+   * being accepted.
+   */
+  readonly kind: 'token' | 'member' | 'identity' | 'invitation'
+  /** The id of the token, member or invitation, or the identity: what events, operations and idempotency keys name. */
   readonly id: string
+  /** Empty for an identity that is no member: it sees nothing. */
   readonly teamId: string
-  /** The member behind it; null for an invitation, which nobody is behind yet. */
+  /** The member behind it; null for an invitation and for an identity that is no member. */
   readonly memberId: string | null
   readonly role: Role | null
   /** In effect: those of the token that the member's role has. */
   readonly scopes: ReadonlySet<Scope>
   readonly classes: ReadonlySet<ActionClass>
+  /** Of an OIDC caller: who it is, as a new member would be known. */
+  readonly person?: { readonly identity: string; readonly name: string | null }
+  /** Its team is being deleted and can be restored until then; meanwhile it is read and restored, nothing else. */
+  readonly teamEndsAt?: Date
 }
 
 interface Need {
-  readonly scope: Scope
+  /** Null: whoever is let in has it; what it takes is a secret of its own, in the input or as the credential. */
+  readonly scope: Scope | null
   readonly class: ActionClass
   /** Only an owner may. */
   readonly role?: 'owner'
 }
-const need = (scope: Scope, of: ActionClass, role?: 'owner'): Need => ({ scope, class: of, ...(role ? { role } : {}) })
+const need = (scope: Scope | null, of: ActionClass, role?: 'owner'): Need => ({
+  scope,
+  class: of,
+  ...(role ? { role } : {}),
+})
 
 /** What each action of a caller needs. `read` covers every query that is not named here. */
 const needs = {
@@ -72,6 +85,15 @@ const needs = {
   cancelOperation: need('read', 'reversible'),
   createApiToken: need('admin', 'creating'),
   revokeApiToken: need('admin', 'irreversible'),
+  createTeam: need('admin', 'creating'),
+  deleteTeam: need('admin', 'irreversible', 'owner'),
+  restoreTeam: need('admin', 'reversible', 'owner'),
+  inviteMember: need('admin', 'creating'),
+  acceptInvitation: need(null, 'creating'),
+  withdrawInvitation: need('admin', 'irreversible'),
+  // And the role owner where an owner is made, demoted or removed: lackingForOwner.
+  setMemberRole: need('admin', 'reversible'),
+  removeMember: need('admin', 'irreversible'),
 } as const satisfies Record<string, Need>
 export type Action = keyof typeof needs
 
@@ -85,19 +107,32 @@ export const subjectScope = { Deployment: 'deploy', Resource: 'resource', Stack:
 export const needOf = (action: string): Need | null => (Object.hasOwn(needs, action) ? needs[action as Action] : null)
 
 /** What a caller lacks for an action. */
-export interface Lack {
-  readonly kind: 'scope' | 'action class' | 'role'
-  readonly name: string
-}
+export type Lack =
+  | { readonly kind: 'scope' | 'action class' | 'role'; readonly name: string }
+  /** Its team is not in use any more, until somebody restores it. */
+  | { readonly kind: 'team in use'; readonly name: string; readonly teamId: string; readonly endsAt: Date }
 
-/** Null when the actor may; else the first thing that is missing: scope, then action class, then role. */
+/** Null when the actor may; else the first thing that is missing: scope, action class, role, a team that is in use. */
 export function lacking(actor: Actor, action: Action): Lack | null {
   const { scope, class: of, role }: Need = needs[action]
-  if (!actor.scopes.has(scope)) return { kind: 'scope', name: scope }
+  if (scope !== null && !actor.scopes.has(scope)) return { kind: 'scope', name: scope }
   if (!actor.classes.has(of)) return { kind: 'action class', name: of }
   if (role !== undefined && actor.role !== role) return { kind: 'role', name: role }
+  const { teamId, teamEndsAt: endsAt } = actor
+  if (endsAt && of !== 'read' && action !== 'restoreTeam')
+    return { kind: 'team in use', name: 'ACTIVE', teamId, endsAt }
   return null
 }
+
+/** Owners are made, demoted and removed by owners alone. */
+export const lackingForOwner = (actor: Actor, ...ofWhom: readonly Role[]): Lack | null =>
+  ofWhom.includes('owner') && actor.role !== 'owner' ? { kind: 'role', name: 'owner' } : null
+
+/** What a caller is told that it lacks. */
+export const toldLack = (lack: Lack): string =>
+  lack.kind === 'team in use'
+    ? `The team is being deleted: until ${lack.endsAt.toISOString()} it can be read, and restored by an owner.`
+    : `The caller lacks the ${lack.kind} ${lack.name}.`
 
 /** The same for a scope alone, where the action's own row does not tell it. */
 export const lackingScope = (actor: Actor, scope: Scope): Lack | null =>

@@ -102,7 +102,11 @@ function refusalsPage(): string {
     ),
   )
   const mutations = [...extraRefusals].map(([mutation, extra]) =>
-    row(`\`${mutation}\``, `\`${needOf(mutation)?.scope}\``, extra.map((name) => `\`${name}\``).join(', ')),
+    row(
+      `\`${mutation}\``,
+      needOf(mutation)?.scope ? `\`${needOf(mutation)?.scope}\`` : 'none',
+      extra.map((name) => `\`${name}\``).join(', '),
+    ),
   )
   return `${[
     '# Refusals',

@@ -1,6 +1,6 @@
 // The catalogue of refusals: every typed "no" that a caller can get, with what it means, whether asking again helps, and
 // what would be accepted instead. Types in the schema, metric labels and docs/refusals.md come from here.
-import type { Lack } from './auth.ts'
+import { type Lack, toldLack } from './auth.ts'
 
 interface Entry {
   readonly description: string
@@ -11,7 +11,9 @@ interface Entry {
 export const refusalCatalogue = {
   NotFound: { description: 'There is no such object, or it is not visible to this caller.', retryable: false },
   Forbidden: {
-    description: 'The caller may see the object but lacks the scope, action class or role named in `missing`.',
+    description:
+      'The caller may see the object but lacks the scope, action class or role named in `missing`; or its team is being deleted ' +
+      '(`missing` is ACTIVE) and can only be read and restored.',
     retryable: false,
   },
   ValidationFailed: {
@@ -84,6 +86,7 @@ export const refusalCatalogue = {
     retryable: false,
   },
   LastOwner: { description: 'A team keeps at least one owner.', retryable: false },
+  AlreadyMember: { description: 'The caller is a member of that team already.', retryable: false },
   TokenAlreadyRevoked: { description: 'The token is revoked or expired already.', retryable: false },
 } as const satisfies Record<string, Entry>
 
@@ -179,18 +182,23 @@ export const validationFailed = (faults: readonly Fault[]): Refusal<'ValidationF
 export const notFound = (what: string, id: string, hint = ''): Refusal<'NotFound'> =>
   refuse('NotFound', {
     message: `There is no ${what} ${JSON.stringify(id.slice(0, 80))}.${hint}`,
-    remedies: [lookAt(`${what}s`, {}, `List the ${what}s that you may see.`)],
+    // Teams have no list but the caller's own.
+    remedies: [lookAt(what === 'team' ? 'viewer' : `${what}s`, {}, `List the ${what}s that you may see.`)],
   })
 
-export const forbidden = ({ kind, name }: Lack): Refusal<'Forbidden'> =>
-  refuse('Forbidden', {
-    message: `The caller lacks the ${kind} ${name}.`,
-    remedies: [
-      advice(
-        kind === 'role'
-          ? `Ask an ${name} of the team.`
-          : `Use a token with the ${kind} ${name}; whoever has the scope admin can make one by createApiToken.`,
-      ),
-    ],
-    facts: { missing: name },
-  })
+export const forbidden = (lack: Lack): Refusal<'Forbidden'> =>
+  refuse('Forbidden', { message: toldLack(lack), remedies: [wayPast(lack)], facts: { missing: lack.name } })
+
+function wayPast(lack: Lack): Remedy {
+  switch (lack.kind) {
+    case 'team in use':
+      return callInstead('restoreTeam', { id: lack.teamId }, 'Take the deletion of the team back.')
+    case 'role':
+      return advice(`Ask an ${lack.name} of the team.`)
+    case 'scope':
+    case 'action class':
+      return advice(
+        `Use a token with the ${lack.kind} ${lack.name}; whoever has the scope admin can make one by createApiToken.`,
+      )
+  }
+}

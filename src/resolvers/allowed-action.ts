@@ -1,6 +1,16 @@
 // What a caller may do with an object now, and for what it may not, why: from the machine, the caller's scopes and the
 // guards that can be told from the rows. Advice, never a promise: the swap decides when the call is made.
-import { type Action, type Actor, type Lack, lacking, lackingScope, needOf, subjectScope } from '../auth.ts'
+import {
+  type Action,
+  type Actor,
+  type Lack,
+  lacking,
+  lackingForOwner,
+  lackingScope,
+  needOf,
+  subjectScope,
+  toldLack as toldOf,
+} from '../auth.ts'
 import type { IdEntity } from '../db/id.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
@@ -34,7 +44,7 @@ const told = (action: string, reasons: readonly (string | null)[]): AllowedActio
   return { action, allowed: because === '', because: because === '' ? null : because }
 }
 
-const toldLack = (lack: Lack | null): string | null => (lack ? `The caller lacks the ${lack.kind} ${lack.name}.` : null)
+const toldLack = (lack: Lack | null): string | null => (lack ? toldOf(lack) : null)
 
 function wrongState(entity: IdEntity, action: string, state: string): string | null {
   const from = machineOf(entity).moves[action]?.from ?? []
@@ -62,12 +72,29 @@ export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[
   answer(actor, 'Resource', row.state)
 export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
 export const secretActions = (actor: Actor, row: SecretView): AllowedAction[] => answer(actor, 'Secret', row.state)
-export const memberActions = (actor: Actor, row: MemberView): AllowedAction[] => answer(actor, 'Member', row.state)
+/** That a team keeps an owner is decided by the counter alone. */
+export function memberActions(actor: Actor, row: MemberView): AllowedAction[] {
+  const ofOwner = () => toldLack(lackingForOwner(actor, row.role))
+  return answer(actor, 'Member', row.state, { setMemberRole: ofOwner, removeMember: ofOwner })
+}
 export const invitationActions = (actor: Actor, row: InvitationView): AllowedAction[] =>
-  answer(actor, 'Invitation', row.state)
+  answer(actor, 'Invitation', row.state, {
+    acceptInvitation: () =>
+      actor.id === row.id
+        ? null
+        : 'It takes the token of the invitation, and somebody who is no member of the team yet.',
+  })
 export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[] =>
   answer(actor, 'ApiToken', row.state)
-export const teamActions = (actor: Actor, row: Team): AllowedAction[] => answer(actor, 'Team', row.state)
+export const teamActions = (actor: Actor, row: Team): AllowedAction[] =>
+  answer(actor, 'Team', row.state, {
+    deleteTeam: () => ofOwnTeam(actor, row),
+    restoreTeam: () =>
+      ofOwnTeam(actor, row) ??
+      (row.deletionAt && row.deletionAt.getTime() <= Date.now() ? 'The time to restore it is over.' : null),
+  })
+const ofOwnTeam = (actor: Actor, row: Team) =>
+  row.id === actor.teamId ? null : 'It is another team than the one that the caller acts for.'
 
 /** What an operation works on. */
 export type Subject = DeploymentView | ResourceView | StackView

@@ -4,10 +4,12 @@ import { type SQL, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import { planUsage, type UsageKind } from '../db/team.ts'
 
-/** One counter that changes with a row: up or down by one for each row of `source`, where `when` holds for it. */
+/** One counter that changes with a row: up or down by one for each row `r` of `source`, where `when` holds for it. */
 export interface Count {
   /** The CTE that yields the rows, with their `team_id`. */
   readonly source: string
+  /** The CTE that yields the same rows as they were: `b` in `when`. */
+  readonly before?: string
   readonly kind: UsageKind
   readonly by: 1 | -1
   readonly when?: SQL | undefined
@@ -15,12 +17,15 @@ export interface Count {
 
 const literal = (name: string) => sql.raw(quoted([name]))
 
-/** The CTEs that change the counters; beyond the cap they abort by `plan_cap`, below one owner by `last_owner`. */
+/**
+ * The CTEs that change the counters; beyond the cap they abort by `plan_cap`, below one owner by `last_owner`, which a team
+ * whose plan is closed needs no more.
+ */
 export function countSteps(counts: readonly Count[]): [string, SQL][] {
   if (counts.length === 0) return []
   const each = counts.map(
-    ({ source, kind, by, when }) => sql`select r.team_id, ${literal(kind)} as kind, ${sql.raw(String(by))} as n
-      from ${sql.identifier(source)} r${when ? sql` where ${when}` : sql``}`,
+    ({ source, before, kind, by, when }) => sql`select r.team_id, ${literal(kind)} as kind, ${sql.raw(String(by))} as n
+      from ${sql.identifier(source)} r${when && before ? sql` join ${sql.identifier(before)} b on b.id = r.id` : sql``}${when ? sql` where ${when}` : sql``}`,
   )
   return [
     [
@@ -36,7 +41,7 @@ export function countSteps(counts: readonly Count[]): [string, SQL][] {
       'changed',
       sql`update ${planUsage} u set used = case
           when c.n > 0 and u.used + c.n > u.cap then pawl_refuse('plan_cap', 'the plan has no room')
-          when c.n < 0 and u.kind = 'owners' and u.used + c.n < 1 then pawl_refuse('last_owner', 'no owner would be left')
+          when c.n < 0 and u.kind = 'owners' and u.used + c.n < 1 and u.cap > 0 then pawl_refuse('last_owner', 'no owner would be left')
           else u.used + c.n end
         from counted c join counters using (team_id, kind) where u.team_id = c.team_id and u.kind = c.kind`,
     ],
@@ -56,3 +61,8 @@ export const capStep = (
     Object.entries(caps).map(([kind, { cap, used }]) => sql`(${literal(kind)}, ${cap}, ${sql.raw(String(used ?? 0))})`),
     sql.raw(', '),
   )}) as c(kind, cap, used)`
+
+/** Takes all room away from the teams of the CTE `moved`: whatever is born into them later, however long ago it was asked for, aborts. */
+export const closeStep = (): SQL => sql`update ${planUsage} u set cap = 0 from (
+    select l.team_id, l.kind from ${planUsage} l where l.team_id in (select m.id from moved m) order by l.team_id, l.kind
+    for no key update) c where u.team_id = c.team_id and u.kind = c.kind`

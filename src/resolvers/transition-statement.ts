@@ -11,7 +11,7 @@ import { operation } from '../db/operation.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { Move } from '../lifecycle/machine.ts'
 import type { Birth, Born, Part, Rule, Take } from './transition.ts'
-import { type Count, capStep, countSteps } from './transition-counter.ts'
+import { type Count, capStep, closeStep, countSteps } from './transition-counter.ts'
 
 /** A value that is given at each call. */
 const param = (name: string) => sql.placeholder(name)
@@ -78,8 +78,10 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   if (also) records.push(record(also, 'moved_also', 'found_also', false))
   if (effect) records.push(recordQueued)
   ctes.push(['recorded', recordAll([...records, ...bears.map(recordBorn)])])
-  const released: Count[] = rule.releases ? [{ source: 'moved', kind: rule.releases, by: -1 }] : []
-  ctes.push(...countSteps([...released, ...taken('moved', subject.table, rule.takes), ...bears.flatMap(takenBorn)]))
+  const released = typeof rule.releases === 'string' ? [{ kind: rule.releases }] : rule.releases
+  const own = (takes: readonly Take[] | undefined, by: 1 | -1) => taken('moved', subject.table, takes, 'found', by)
+  ctes.push(...countSteps([...own(released, -1), ...own(rule.takes, 1), ...bears.flatMap(takenBorn)]))
+  if (rule.closesPlan) ctes.push(['closed', closeStep()])
   if (rule.called)
     ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
   return read(db, rule.name, ctes, [
@@ -129,8 +131,14 @@ function bear(born: Born, at: number, source: SQL, found: LifecycleTable): [stri
 const recordBorn = (born: Born, at: number) =>
   record({ ...born, where: sql`true` } as Part<LifecycleTable>, `born_${at}`, null, false)
 
-const taken = (source: string, table: LifecycleTable, takes: readonly Take[] = []): Count[] =>
-  takes.map(({ kind, when }) => ({ source, kind, by: 1, when: when?.(rowAs(table, 'r')) }))
+const taken = (
+  source: string,
+  table: LifecycleTable,
+  takes: readonly Take[] = [],
+  before = source,
+  by: 1 | -1 = 1,
+): Count[] =>
+  takes.map(({ kind, when }) => ({ source, before, kind, by, when: when?.(rowAs(table, 'r'), rowAs(table, 'b')) }))
 const takenBorn = (born: Born, at: number): Count[] => taken(`born_${at}`, born.table, born.takes)
 
 /** Puts the steps together: what the final SELECT shows of which CTE, the first one leading and the rest joined to it. */

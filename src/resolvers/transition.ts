@@ -34,10 +34,10 @@ export interface Part<T extends LifecycleTable> {
   readonly set?: (found: T) => Values<T>
 }
 
-/** A counter of the plan that a row takes one of; only where `when` holds for the row that its argument names. */
+/** A counter of the plan that a row takes one of, or gives back; only where `when` holds for it as it is and as it was. */
 export interface Take {
   readonly kind: UsageKind
-  readonly when?: (row: LifecycleTable) => SQL
+  readonly when?: (row: LifecycleTable, before: LifecycleTable) => SQL
 }
 
 /** A row that is born with a move, in its statement: without the move there is none. */
@@ -61,7 +61,9 @@ export interface Rule<T extends LifecycleTable = LifecycleTable, U extends Lifec
   /** What the subject takes of the plan by this move. */
   readonly takes?: readonly Take[]
   /** Gives back what the subject took of the plan. */
-  readonly releases?: UsageKind
+  readonly releases?: UsageKind | readonly Take[]
+  /** For a team: from now on its plan has no room for anything, and none is kept of what it must have. */
+  readonly closesPlan?: true
   /** Facts for the event, safe to show: counts and names, never values. */
   readonly data?: (found: T) => SQL
   /** What a repeat under the same key must be told beyond subject and operation. */

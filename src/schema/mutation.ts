@@ -117,5 +117,6 @@ function needed(name: string): string {
   const need = needOf(name)
   if (!need) throw new Error(`nobody may call ${name}: it has no row in the table of what actions need`)
   const role = need.role === undefined ? '' : ` The caller must be an ${need.role}.`
-  return `**Needs** the scope \`${need.scope}\`, of the action class ${need.class}.${role}`
+  const scope = need.scope === null ? 'no scope' : `the scope \`${need.scope}\``
+  return `**Needs** ${scope}, of the action class ${need.class}.${role}`
 }

@@ -143,7 +143,7 @@ const none = () => ({})
 /** The facts of each refusal, as fields of its own type. */
 const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   NotFound: none,
-  Forbidden: (t) => ({ missing: text(t, 'missing', 'The scope that the caller lacks.') }),
+  Forbidden: (t) => ({ missing: text(t, 'missing', 'The scope, action class or role that the caller lacks.') }),
   ValidationFailed: (t) => ({
     faults: t.field({
       type: [FaultRef],
@@ -207,6 +207,7 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   }),
   SecretAlreadyDeleted: (t) => ({ secret: foundOne(t, 'secret') }),
   LastOwner: (t) => ({ member: foundOne(t, 'member') }),
+  AlreadyMember: (t) => ({ member: foundOne(t, 'member') }),
   TokenAlreadyRevoked: (t) => ({ token: foundOne(t, 'token') }),
 }
 
