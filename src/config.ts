@@ -11,6 +11,8 @@ import { parseToken } from './token.ts'
 const ROLES = ['all', 'api', 'worker'] as const
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
+const INTROSPECTION = ['authenticated', 'off'] as const
+
 export type Role = (typeof ROLES)[number]
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
@@ -34,6 +36,10 @@ export interface Config {
   readonly redisUrl: string | null
   /** Null: API tokens alone. */
   readonly oidc: { readonly issuer: string; readonly audience: string } | null
+  /** Who is told what the schema is: whoever may read, or nobody. */
+  readonly introspection: (typeof INTROSPECTION)[number]
+  /** A file with the only documents that may be run. Null: every valid one may. */
+  readonly trustedDocuments: string | null
   readonly logLevel: LogLevel
   /** PAWL_* variables that are set and mean nothing: most likely misspelt. */
   readonly unknownVariables: readonly string[]
@@ -54,6 +60,11 @@ interface Variable {
 const POSTGRES_FORM = 'postgres://user:password@host:port/database'
 const anyUrl = (schemes: readonly string[]) =>
   z.string().refine((text) => schemes.includes(text.split(':')[0] ?? '') && URL.canParse(text))
+const anyPath = z
+  .string()
+  .max(4096)
+  .refine((text) => !text.includes('\0'))
+  .transform((text) => resolve(text))
 const sizeOf = (text: string) => `${text.length} characters of another form`
 
 const variables = {
@@ -71,7 +82,7 @@ const variables = {
       .default(4000),
   },
   DATABASE_URL: { allowed: POSTGRES_FORM, secret: sizeOf, schema: anyUrl(['postgres', 'postgresql']).optional() },
-  PAWL_DATA_DIR: { allowed: 'a path', schema: path('.pawl') },
+  PAWL_DATA_DIR: { allowed: 'a path', schema: anyPath.default(resolve('.pawl')) },
   PAWL_ROLE: { allowed: ROLES.join(', '), schema: z.enum(ROLES).default('all') },
   PAWL_BOOTSTRAP_TOKEN: {
     allowed: 'a token pawl_<12 characters>_<36 characters> of 0-9, A-Z, a-z that ends in its checksum',
@@ -90,7 +101,7 @@ const variables = {
       .optional(),
   },
   PAWL_RUNTIME: { allowed: 'process (docker is not built yet)', schema: z.literal('process').default('process') },
-  PAWL_APPS_DIR: { allowed: 'a path', schema: path('examples') },
+  PAWL_APPS_DIR: { allowed: 'a path', schema: anyPath.default(resolve('examples')) },
   PAWL_PROVISION_POSTGRES_URL: {
     allowed: `${POSTGRES_FORM}, on another server than DATABASE_URL`,
     secret: (text) => (URL.canParse(text) ? 'a URL of another scheme, or on the server of DATABASE_URL' : sizeOf(text)),
@@ -116,6 +127,11 @@ const variables = {
       .regex(/^[\x20-\x7e]{1,255}$/)
       .optional(),
   },
+  PAWL_INTROSPECTION: {
+    allowed: INTROSPECTION.join(', '),
+    schema: z.enum(INTROSPECTION).default('authenticated'),
+  },
+  PAWL_TRUSTED_DOCUMENTS: { allowed: 'a path', schema: anyPath.optional() },
   PAWL_LOG_LEVEL: { allowed: LOG_LEVELS.join(', '), schema: z.enum(LOG_LEVELS).default('info') },
 } as const satisfies Record<string, Variable>
 
@@ -162,18 +178,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       values.PAWL_OIDC_ISSUER === undefined
         ? null
         : { issuer: values.PAWL_OIDC_ISSUER, audience: values.PAWL_OIDC_AUDIENCE as string },
+    introspection: values.PAWL_INTROSPECTION,
+    trustedDocuments: values.PAWL_TRUSTED_DOCUMENTS ?? null,
     logLevel: values.PAWL_LOG_LEVEL,
     unknownVariables: unknown(env, names),
   }
-}
-
-function path(fallback: string) {
-  return z
-    .string()
-    .max(4096)
-    .refine((text) => !text.includes('\0'))
-    .default(fallback)
-    .transform((text) => resolve(text))
 }
 
 function isHost(text: string): boolean {

@@ -28,10 +28,11 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { provisionersFor } from './provisioning.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { bootstrap } from './resolvers/team.ts'
-import { graphqlOperations } from './schema/schema.ts'
+import { graphqlOperations, schema } from './schema/schema.ts'
 import { createSealing, type Sealing } from './sealing.ts'
 import { keptSecretKeys } from './secret-keys.ts'
 import { createHttpServer, type PawlServer } from './server.ts'
+import { readTrustedDocuments } from './server-trusted.ts'
 import { Shutdown } from './shutdown.ts'
 import { welcome } from './welcome.ts'
 
@@ -54,6 +55,9 @@ async function main(): Promise<void> {
 }
 
 async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
+  const { introspection, trustedDocuments } = config
+  const trust =
+    trustedDocuments === null ? null : readTrustedDocuments(trustedDocuments, schema, introspection !== 'off')
   const embedded = config.databaseUrl === null ? await embeddedDatabase(config, log) : null
   if (embedded) down.add('clients', 'the embedded PostgreSQL', () => embedded.stop())
   const url = config.databaseUrl ?? (embedded as EmbeddedPostgres).url
@@ -100,6 +104,8 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
       db: api.db,
       images: driver,
       sealing,
+      introspection,
+      trust,
       resourceTypes: (type) => provisioners[type].unavailable,
       nudge: () => {
         sequencer.nudge()

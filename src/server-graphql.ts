@@ -1,39 +1,59 @@
 // GraphQL behind the door: Yoga with our limits, our masks and our context. Errors at top level are for what is malformed,
-// too much, or a bug; a bug is told by its request id alone.
+// too much, or a bug. What a request asks has been read when it comes here; nothing is run before it was weighed.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { GraphQLError, getOperationAST, Kind, type OperationDefinitionNode, parse, validate } from 'graphql'
-import { createYoga, type Plugin } from 'graphql-yoga'
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type OperationDefinitionNode,
+  type ValidationRule,
+  validate,
+} from 'graphql'
+import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
+import { LRUCache } from 'lru-cache'
 import { type Actor, lacking } from './auth.ts'
 import type { Context } from './context.ts'
-import { DatabaseFault } from './db/fault.ts'
 import type { Log } from './log.ts'
 import type { GraphqlOutcome, Metrics } from './metrics.ts'
 import { createLoaders } from './resolvers/loader.ts'
-import { BadUserInput } from './resolvers/page.ts'
 import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
-import { badInput, documentFlaw, limits, maxBodyBytes, operationFlaw } from './server-document.ts'
+import { type Cost, type Weighed, weigh } from './server-cost.ts'
+import { documentFlaw, parseDocument, refusal } from './server-document.ts'
+import { mask } from './server-mask.ts'
+import type { Parameters as Given } from './server-request.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
   readonly metrics: Metrics
   readonly log: Log
+  /** Who is told what the schema is: whoever may read (the default), or nobody. */
+  readonly introspection?: 'authenticated' | 'off'
 }
 
 /** One request on its way through; what is found out on the way is for the metric and the mask. */
 export interface GraphqlRequest {
   readonly actor: Actor
   readonly requestId: string
+  readonly parameters: Given
   operation: string
   outcome: GraphqlOutcome
+  /** What the operation costs, once that is known: before it is run, and also when it is not. */
+  cost: Cost | null
 }
 
 export type GraphqlHandler = (req: IncomingMessage, res: ServerResponse, request: GraphqlRequest) => Promise<void>
 
 const current = new AsyncLocalStorage<GraphqlRequest>()
 
-/** Answers authenticated requests at /graphql. */
-export function createGraphql({ metrics, log, ...given }: GraphqlOptions): GraphqlHandler {
+/** Documents are parsed and validated once. They are kept with all their tokens, some 100 bytes for a character. */
+const keptCharacters = 500_000
+const keptDocumentCharacters = 20_000
+
+/** Answers authenticated requests at /graphql whose parameters were read. */
+export function createGraphql({ metrics, log, introspection, ...given }: GraphqlOptions): GraphqlHandler {
   const yoga = createYoga<GraphqlRequest>({
     schema,
     graphqlEndpoint: '/graphql',
@@ -43,8 +63,20 @@ export function createGraphql({ metrics, log, ...given }: GraphqlOptions): Graph
     landingPage: false,
     graphiql: false,
     logging: false,
-    maxRequestBodySize: maxBodyBytes,
-    maskedErrors: { maskError: (error) => mask(error, log) },
+    // The door has read the request.
+    maxRequestBodySize: false,
+    parserAndValidationCache: {
+      documentCache: new LRUCache<string, DocumentNode>({
+        maxSize: keptCharacters,
+        maxEntrySize: keptDocumentCharacters,
+        sizeCalculation: (_, text) => text.length,
+      }),
+      // Of what cannot be parsed nothing is kept.
+      errorCache: { get: () => undefined, set: () => {} },
+    },
+    maskedErrors: {
+      maskError: (error) => mask(error, { requestId: current.getStore()?.requestId ?? 'unknown', log, note }),
+    },
     context: (request): SchemaContext => ({
       ...given,
       actor: request.actor,
@@ -54,45 +86,80 @@ export function createGraphql({ metrics, log, ...given }: GraphqlOptions): Graph
       loaders: createLoaders(given.db, request.actor),
       noteRefusal: () => note('refused'),
     }),
-    plugins: [bounds as Plugin<object, GraphqlRequest>],
+    plugins: [
+      bounds((actor) => introspection !== 'off' && lacking(actor, 'read') === null) as Plugin<object, GraphqlRequest>,
+    ],
   })
   return (req, res, request) => current.run(request, async () => void (await yoga(req, res, request)))
 }
 
-/** Refuses what is too much before it is run, with one error. */
-const bounds: Plugin<SchemaContext & GraphqlRequest> = {
-  onParse({ setParseFn }) {
-    setParseFn((source: string) => parse(source, { maxTokens: limits.tokens }))
-    return ({ result, replaceParseResult }) => {
-      const flaw = result && !(result instanceof Error) ? documentFlaw(result) : null
-      // Whatever is given in place of a document is thrown by the server as it is.
-      if (flaw) {
-        note('limited')
+/** Refuses what is too much, or not for this caller, before it is run, with one error. */
+function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & GraphqlRequest> {
+  const mayIntrospect = () => introspects(underWay().actor)
+  return {
+    onRequestParse({ setRequestParser }) {
+      setRequestParser(() => underWay().parameters as GraphQLParams)
+    },
+    onParse({ setParseFn }) {
+      setParseFn(parseDocument)
+      return ({ result, replaceParseResult }) => {
+        const flaw =
+          result instanceof Error ? overLimit(result) : result && documentFlaw(schema, result, mayIntrospect())
+        if (!flaw) return
+        // Whatever is given in place of a document is thrown by the server as it is. Thrown at once, it keeps its status.
         replaceParseResult(flaw as never)
         throw flaw
       }
-    }
-  },
-  onValidate({ setValidationFn }) {
-    setValidationFn((...[of, document, rules, options]: Parameters<typeof validate>) =>
-      validate(of, document, rules, { ...options, maxErrors: 5 }),
-    )
-  },
-  onExecute({ args, setResultAndStopExecution }) {
-    const request = current.getStore()
-    const operation = getOperationAST(args.document, args.operationName)
-    if (!request || !operation) return
-    request.operation = labelOf(operation)
-    const missing = operation.operation === 'mutation' ? null : lacking(request.actor, 'read')
-    const flaw = missing
-      ? new GraphQLError(`The caller lacks the ${missing.kind} ${missing.name}.`, {
-          extensions: { code: 'FORBIDDEN', missing: missing.name, http: { status: 403 } },
-        })
-      : operationFlaw(schema, args.document, args.operationName, args.variableValues ?? {}, args.contextValue)
-    if (!flaw) return
-    note(flaw.extensions.code === 'LIMIT_EXCEEDED' ? 'limited' : missing ? 'refused' : 'invalid')
-    setResultAndStopExecution({ errors: [flaw] })
-  },
+    },
+    onValidate({ setValidationFn, addValidationRule }) {
+      const hideSuggestions = !mayIntrospect()
+      // What was found with suggestions is kept apart from what was found without, by the names of the rules.
+      if (hideSuggestions) addValidationRule(withoutSuggestions)
+      setValidationFn((...[of, document, rules, options]: Parameters<typeof validate>) =>
+        validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions }),
+      )
+      return ({ valid }) => (valid ? undefined : note('invalid'))
+    },
+    onExecute({ args, setResultAndStopExecution }) {
+      const { flaw, cost } = admit(args, !mayIntrospect())
+      const extensions = cost ? { extensions: { cost } } : {}
+      if (flaw) return void setResultAndStopExecution({ errors: [flaw], ...extensions })
+      return {
+        onExecuteDone({ result, setResult }) {
+          if (!(Symbol.asyncIterator in result)) setResult({ ...result, ...extensions })
+        },
+      }
+    },
+    onSubscribe({ args, setResultAndStopExecution }) {
+      const { flaw } = admit(args, !mayIntrospect())
+      if (flaw) setResultAndStopExecution({ errors: [flaw] })
+    },
+  }
+}
+
+const overLimit = (error: Error) =>
+  error instanceof GraphQLError && error.extensions.code === 'LIMIT_EXCEEDED' ? error : null
+
+const withoutSuggestions: ValidationRule = () => ({})
+
+/** The last look at an operation, now that it is known which one it is, with which variables. */
+function admit(args: ExecutionArgs, hideSuggestions: boolean): Weighed {
+  const { document, operationName } = args
+  const request = underWay()
+  const operation = getOperationAST(document, operationName)
+  if (!operation) return { cost: null, flaw: null }
+  request.operation = labelOf(operation)
+  const missing = operation.operation === 'mutation' ? null : lacking(request.actor, 'read')
+  if (missing) {
+    note('refused')
+    const message = `The caller lacks the ${missing.kind} ${missing.name}.`
+    return { cost: null, flaw: refusal(403, 'FORBIDDEN', message, { missing: missing.name }) }
+  }
+  const weighed = weigh({ schema, document, operation, variables: args.variableValues ?? {}, hideSuggestions })
+  // What an operation costs is known here: a budget that pays for it can refuse it here.
+  request.cost = weighed.cost
+  if (weighed.flaw) note(weighed.flaw.extensions.code === 'LIMIT_EXCEEDED' ? 'limited' : 'invalid')
+  return weighed
 }
 
 /** The first root field that we know, so that the label has as many values as the schema has root fields. */
@@ -105,55 +172,15 @@ function labelOf(operation: OperationDefinitionNode): string {
   return 'unknown'
 }
 
+function underWay(): GraphqlRequest {
+  const request = current.getStore()
+  if (!request) throw new Error('there is no request under way')
+  return request
+}
+
 /** The gravest outcome stays. */
 const gravity: readonly GraphqlOutcome[] = ['ok', 'refused', 'invalid', 'limited', 'unavailable', 'fault']
 function note(outcome: GraphqlOutcome): void {
   const request = current.getStore()
   if (request && gravity.indexOf(outcome) > gravity.indexOf(request.outcome)) request.outcome = outcome
-}
-
-/** What a caller is told of an error: our own words as they are, everything else by its request id. */
-function mask(error: unknown, log: Log): GraphQLError {
-  const at = error instanceof GraphQLError ? error : null
-  const cause = rootOf(error)
-  if (cause instanceof BadUserInput) {
-    note('invalid')
-    return badInput(cause, at)
-  }
-  if (cause instanceof GraphQLError && isMeant(cause)) {
-    if (cause.extensions.code === undefined) cause.extensions.code = 'BAD_USER_INPUT'
-    note('invalid')
-    return at ?? cause
-  }
-  const requestId = current.getStore()?.requestId ?? 'unknown'
-  const place = at ? { nodes: at.nodes ?? null, path: at.path ?? null } : {}
-  const http = at?.path ? {} : { http: { status: cause instanceof DatabaseFault && cause.kind !== 'bug' ? 503 : 500 } }
-  if (
-    cause instanceof DatabaseFault &&
-    (cause.kind === 'busy' || cause.kind === 'unavailable' || cause.kind === 'unknown-outcome')
-  ) {
-    note('unavailable')
-    const retryAfterMs = cause.retryAfterMs ?? 1_000
-    return new GraphQLError(`The database cannot be reached right now. Try again in ${retryAfterMs} ms.`, {
-      ...place,
-      extensions: { code: 'TEMPORARILY_UNAVAILABLE', retryAfterMs, requestId, ...http },
-    })
-  }
-  note('fault')
-  log.error('a GraphQL request failed', { requestId, error: cause })
-  return new GraphQLError('Something went wrong on our side. It was logged under this request id.', {
-    ...place,
-    extensions: { code: 'INTERNAL', requestId, ...http },
-  })
-}
-
-/** Thrown on purpose: with a code, before execution, or by the reading of arguments; never by the writing of answers. */
-const isMeant = (error: GraphQLError): boolean =>
-  error.extensions.code !== undefined || error.path === undefined || /^(Argument|Variable) "/.test(error.message)
-
-function rootOf(error: unknown): unknown {
-  let cause = error
-  for (let depth = 0; depth < 10 && cause instanceof GraphQLError && cause.originalError; depth++)
-    cause = cause.originalError
-  return cause
 }

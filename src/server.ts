@@ -1,24 +1,50 @@
-// The front door: HTTP to GraphQL, health, readiness and metrics. Opens no port by itself. Nothing is read, parsed or run
-// for a caller without a good token, and every answer carries a request id.
+// The front door: HTTP to GraphQL, health, readiness and metrics. Opens no port by itself. Every answer carries a request id
+// and the same headers, also those to clients whose words were no HTTP, too many, or too slow to come.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Actor } from './auth.ts'
-import { DatabaseFault } from './db/fault.ts'
+import type { Duplex } from 'node:stream'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { authenticate } from './resolvers/authenticate.ts'
-import { maxBodyBytes } from './server-document.ts'
-import { createGraphql, type GraphqlHandler, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
-import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
+import { decorate, lastOfItsConnection, type Refused, refuse, refuseOnSocket, send } from './server-answer.ts'
+import { createDoor, type DoorOptions } from './server-door.ts'
+import { headFlaw, requestIdOf } from './server-request.ts'
 
 export interface HttpOptions {
   /** Null: a worker without an API; health, readiness and metrics are there all the same. */
-  readonly graphql: Omit<GraphqlOptions, 'metrics' | 'log'> | null
+  readonly graphql: Omit<DoorOptions, 'metrics' | 'log' | 'lingerMs'> | null
   readonly metrics: Metrics
   readonly log: Log
   /** Database reachable, migrations at head, not draining. A rejection counts as false. */
   readonly ready: () => Promise<boolean>
+  /** For tests, which do not wait as long as the world is waited for. */
+  readonly times?: Partial<Times>
 }
+
+/** How long a client may take, in ms. */
+export interface Times {
+  /** To say its headers; then 408. */
+  readonly headersMs: number
+  /** To say all of its request; then 408. */
+  readonly requestMs: number
+  /** Between two requests on one connection. */
+  readonly keepAliveMs: number
+  /** Neither sending nor reading anything while a request of it is under way; then it is cut off. */
+  readonly idleMs: number
+  /** How often the first two are looked at. */
+  readonly checkMs: number
+  /** To read that it was refused while it is still sending. */
+  readonly lingerMs: number
+}
+const usualTimes: Times = {
+  headersMs: 10_000,
+  requestMs: 15_000,
+  keepAliveMs: 5_000,
+  idleMs: 60_000,
+  checkMs: 2_000,
+  lingerMs: 2_000,
+}
+const maxHeaderBytes = 16_384
+const maxConnections = 10_000
 
 export interface PawlServer {
   readonly http: Server
@@ -28,53 +54,85 @@ export interface PawlServer {
   stop(drainMs: number): Promise<void>
 }
 
+type Route = (res: ServerResponse) => Promise<void> | void
+
 /** Makes the server; `listen` opens it. */
-export function createHttpServer({ graphql, metrics, log, ready }: HttpOptions): PawlServer {
-  const handle = graphql && createGraphql({ ...graphql, metrics, log })
-  const routes: Record<string, (req: IncomingMessage, res: ServerResponse, requestId: string) => Promise<void> | void> =
-    {
-      '/healthz': (_req, res) => send(res, 200, 'text/plain', 'ok\n'),
-      '/readyz': async (_req, res) => {
+export function createHttpServer({ graphql, metrics, log, ready, times }: HttpOptions): PawlServer {
+  const { headersMs, requestMs, keepAliveMs, idleMs, checkMs, lingerMs } = { ...usualTimes, ...times }
+  const door = graphql && createDoor({ ...graphql, metrics, log, lingerMs })
+  const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
+    ['/healthz', (res) => send(res, 200, 'text/plain', 'ok\n')],
+    [
+      '/readyz',
+      async (res) => {
         const isReady = await ready().catch(() => false)
         send(res, isReady ? 200 : 503, 'application/json', `${JSON.stringify({ ready: isReady })}\n`)
       },
-      '/metrics': async (_req, res) => send(res, 200, metrics.contentType, await metrics.text()),
-    }
+    ],
+    ['/metrics', async (res) => send(res, 200, metrics.contentType, await metrics.text())],
+  ])
   const answering = new Set<ServerResponse>()
+  const answeringOn = new WeakMap<Duplex, Set<ServerResponse>>()
   let stopping = false
-  const http = createServer(
-    // A request is read within 15 s, its headers within 10 s and 16 KB: then 408 and 431 by Node itself.
-    {
-      requestTimeout: 15_000,
-      headersTimeout: 10_000,
-      maxHeaderSize: 16_384,
-      keepAliveTimeout: 5_000,
-      connectionsCheckingInterval: 2_000,
-    },
-    async (req, res) => {
-      const requestId = requestIdOf(req)
-      decorate(res, requestId)
-      if (stopping) lastOfItsConnection(res)
-      answering.add(res)
-      res.once('close', () => answering.delete(res))
-      try {
-        const path = (req.url ?? '/').split('?')[0] ?? '/'
-        if (path === '/graphql' && handle && graphql)
-          return await atGraphql(req, res, requestId, { handle, db: graphql.db, metrics })
-        const route = routes[path]
-        if (!route) return send(res, 404, 'text/plain', 'Not found\n')
-        if (req.method !== 'GET' && req.method !== 'HEAD') return notAllowed(res, 'GET, HEAD')
-        await route(req, res, requestId)
-      } catch (error) {
-        log.error('an HTTP request failed', { requestId, error })
-        if (!res.headersSent)
-          fail(res, 500, 'INTERNAL', 'Something went wrong on our side. It was logged under this request id.', {
-            requestId,
-          })
-        else res.destroy()
+
+  function track(res: ServerResponse, socket: Duplex): void {
+    const onSocket = answeringOn.get(socket) ?? new Set()
+    answeringOn.set(socket, onSocket.add(res))
+    answering.add(res)
+    res.once('close', () => {
+      answering.delete(res)
+      onSocket.delete(res)
+    })
+  }
+
+  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const requestId = requestIdOf(req)
+    decorate(res, requestId)
+    if (stopping) lastOfItsConnection(res)
+    track(res, req.socket)
+    const refused = (flaw: Refused, more?: object) => refuse(res, flaw, lingerMs, { ...more })
+    try {
+      const flaw = headFlaw(req)
+      if (flaw) return refused(flaw)
+      const path = (req.url ?? '/').split('?')[0] ?? '/'
+      if (path === '/graphql' && door) return await door(req, res, requestId)
+      const route = routes.get(path)
+      if (!route) return refused({ status: 404, code: 'NOT_FOUND', message: 'There is nothing here.' })
+      if (req.method !== 'GET' && req.method !== 'HEAD') {
+        res.setHeader('allow', 'GET, HEAD')
+        return refused({ status: 405, code: 'METHOD_NOT_ALLOWED', message: 'Only GET and HEAD are answered here.' })
       }
+      await route(res)
+    } catch (error) {
+      log.error('an HTTP request failed', { requestId, error })
+      if (res.headersSent) return void res.destroy()
+      const message = 'Something went wrong on our side. It was logged under this request id.'
+      refused({ status: 500, code: 'INTERNAL', message }, { requestId })
+    }
+  }
+
+  const http = createServer(
+    {
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: checkMs,
+      maxHeaderSize: maxHeaderBytes,
+      // We say ourselves that it is missing.
+      requireHostHeader: false,
     },
+    answer,
   )
+  http.timeout = idleMs
+  http.maxConnections = maxConnections
+  // Whoever asks whether its body is wanted is told so when it is about to be read, and a refusal otherwise.
+  http.on('checkContinue', answer)
+  http.on('checkExpectation', answer)
+  http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const begun = [...(answeringOn.get(socket) ?? [])].some((res) => res.headersSent)
+    if (!socket.writable || error.code === 'ECONNRESET' || begun) socket.destroy()
+    else refuseOnSocket(socket, spoken(error.code))
+  })
   return {
     http,
     listen: (host, port) =>
@@ -98,122 +156,13 @@ export function createHttpServer({ graphql, metrics, log, ready }: HttpOptions):
   }
 }
 
-interface Door {
-  readonly handle: GraphqlHandler
-  readonly db: GraphqlOptions['db']
-  readonly metrics: Metrics
-}
-
-async function atGraphql(
-  req: IncomingMessage,
-  res: ServerResponse,
-  requestId: string,
-  { handle, db, metrics }: Door,
-): Promise<void> {
-  if (req.method !== 'GET' && req.method !== 'POST') return notAllowed(res, 'GET, POST')
-  if (req.method === 'GET' && req.headers.accept?.includes('text/html')) {
-    res.setHeader('content-security-policy', graphiqlPolicy)
-    return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
-  }
-  const startedAt = performance.now()
-  const record = (operation: string, outcome: GraphqlRequest['outcome']) =>
-    metrics.graphql(operation, outcome, performance.now() - startedAt)
-  let actor: Actor | null
-  try {
-    actor = await authenticate(db, bearer(req) ?? '')
-  } catch (error) {
-    if (!(error instanceof DatabaseFault) || error.kind === 'bug') throw error
-    record('unknown', 'unavailable')
-    res.setHeader('retry-after', '1')
-    return fail(res, 503, 'TEMPORARILY_UNAVAILABLE', 'The database cannot be reached right now. Try again.', {
-      requestId,
-      retryAfterMs: 1_000,
-    })
-  }
-  if (!actor) {
-    record('unknown', 'unauthenticated')
-    res.setHeader('www-authenticate', 'Bearer')
-    return fail(res, 401, 'UNAUTHENTICATED', 'A good token is needed: Authorization: Bearer pawl_…')
-  }
-  const flaw = bodyFlaw(req)
-  if (flaw) {
-    record('unknown', flaw.status === 413 ? 'limited' : 'invalid')
-    return fail(res, flaw.status, flaw.code, flaw.message)
-  }
-  const request: GraphqlRequest = { actor, requestId, operation: 'unknown', outcome: 'ok' }
-  try {
-    await handle(req, res, request)
-    if (res.statusCode >= 400 && request.outcome === 'ok')
-      request.outcome = res.statusCode === 413 ? 'limited' : 'invalid'
-  } catch (error) {
-    request.outcome = 'fault'
-    throw error
-  } finally {
-    record(request.operation, request.outcome)
-  }
-}
-
-/** Only plain JSON of a bounded size is looked at: browsers cannot send it to another site without asking first. */
-function bodyFlaw(req: IncomingMessage): { status: number; code: string; message: string } | null {
-  if (req.method !== 'POST') return null
-  const [type] = (req.headers['content-type'] ?? '').split(';')
-  if (type?.trim().toLowerCase() !== 'application/json') {
-    return { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE', message: 'Only application/json is taken.' }
-  }
-  if (req.headers['content-encoding'] !== undefined) {
-    return { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE', message: 'Only a body without content-encoding is taken.' }
-  }
-  if (Number(req.headers['content-length'] ?? 0) > maxBodyBytes) {
-    return { status: 413, code: 'LIMIT_EXCEEDED', message: `A request may have at most ${maxBodyBytes} bytes.` }
-  }
-  return null
-}
-
-const bearer = (req: IncomingMessage): string | null =>
-  /^Bearer +(\S+)$/i.exec(req.headers.authorization ?? '')?.[1] ?? null
-
-/** A caller's own id is kept when it is short and plain, so that it can be found in logs on both sides. */
-function requestIdOf(req: IncomingMessage): string {
-  const given = req.headers['x-request-id']
-  return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID()
-}
-
-function decorate(res: ServerResponse, requestId: string): void {
-  res.setHeader('x-request-id', requestId)
-  res.setHeader('x-content-type-options', 'nosniff')
-  res.setHeader('x-frame-options', 'DENY')
-  res.setHeader('referrer-policy', 'no-referrer')
-  res.setHeader('cache-control', 'no-store')
-  res.setHeader('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
-}
-
-function send(res: ServerResponse, status: number, type: string, body: string): void {
-  res.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
-}
-
-/** Tells the client to ask elsewhere from now on; the connection ends with this answer. */
-function lastOfItsConnection(res: ServerResponse): void {
-  if (!res.headersSent) res.setHeader('connection', 'close')
-}
-
-/** An answer without execution. The body is left unread, so the connection ends with it. */
-function fail(
-  res: ServerResponse,
-  status: number,
-  code: string,
-  message: string,
-  more: Record<string, unknown> = {},
-): void {
-  res.setHeader('connection', 'close')
-  send(
-    res,
-    status,
-    'application/json; charset=utf-8',
-    JSON.stringify({ errors: [{ message, extensions: { code, ...more } }] }),
-  )
-}
-
-function notAllowed(res: ServerResponse, allow: string): void {
-  res.setHeader('allow', allow)
-  fail(res, 405, 'METHOD_NOT_ALLOWED', `Only ${allow} are answered here.`)
+/** What Node found wrong with the words of a client. */
+function spoken(code: string | undefined): Refused {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { status: 408, code: 'REQUEST_TIMEOUT', message: 'The request was too slow to come.' }
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return { status: 431, code: 'LIMIT_EXCEEDED', message: `Headers may have at most ${maxHeaderBytes} bytes.` }
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
+    return { status: 413, code: 'LIMIT_EXCEEDED', message: 'The chunks of the body say too much about themselves.' }
+  return { status: 400, code: 'BAD_REQUEST', message: 'That is not HTTP.' }
 }

@@ -35,6 +35,8 @@ test('without any variable: all on one laptop, embedded', () => {
     provisionPostgresUrl: null,
     redisUrl: null,
     oidc: null,
+    introspection: 'authenticated',
+    trustedDocuments: null,
     logLevel: 'info',
     unknownVariables: [],
   })
@@ -59,8 +61,11 @@ test('every variable is taken', () => {
     PAWL_REDIS_URL: 'rediss://cache:6380',
     PAWL_OIDC_ISSUER: 'https://idp.example/realms/one/',
     PAWL_OIDC_AUDIENCE: 'api://pawl',
+    PAWL_INTROSPECTION: 'off',
+    PAWL_TRUSTED_DOCUMENTS: 'documents.json',
     PAWL_LOG_LEVEL: 'debug',
   })
+  expect(config).toMatchObject({ introspection: 'off', trustedDocuments: resolve('documents.json') })
   expect(config).toMatchObject({ host: '::', port: 0, dataDir: '/srv/data', role: 'worker', bootstrapToken: token })
   expect(config).toMatchObject({ appsDir: resolve('apps'), redisUrl: 'rediss://cache:6380', logLevel: 'debug' })
   // As it was written: tokens name it letter by letter.
@@ -91,6 +96,8 @@ describe('a bad value is answered with one line', () => {
       'a\nb',
       'PAWL_OIDC_AUDIENCE is "a\\nb"; allowed: what `aud` of a token must name: 1 to 255 characters of printable ASCII',
     ],
+    ['PAWL_INTROSPECTION', 'on', 'PAWL_INTROSPECTION is "on"; allowed: authenticated, off'],
+    ['PAWL_TRUSTED_DOCUMENTS', 'a\0b', 'PAWL_TRUSTED_DOCUMENTS is "a\\u0000b"; allowed: a path'],
     ['PAWL_LOG_LEVEL', 'loud', 'PAWL_LOG_LEVEL is "loud"; allowed: fatal, error, warn, info, debug, trace, silent'],
   ])('%s=%j', (name, value, line) => {
     expect(complaint({ [name]: value })).toBe(line)

@@ -5,7 +5,8 @@ import { statementName } from '../../src/db/session.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
-import { createHttpServer, type PawlServer } from '../../src/server.ts'
+import { createHttpServer, type HttpOptions, type PawlServer } from '../../src/server.ts'
+import type { DoorOptions } from '../../src/server-door.ts'
 import { createTestDatabase, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
 import { testSealing } from '../row.ts'
@@ -38,8 +39,10 @@ export interface Api {
   close(): Promise<void>
 }
 
+export type ApiOptions = Pick<HttpOptions, 'times'> & Pick<DoorOptions, 'introspection' | 'trust'>
+
 /** Opens everything; `close` takes it down. */
-export async function openApi(): Promise<Api> {
+export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promise<Api> {
   const database = await createTestDatabase()
   const team = await createTeam(database.url)
   const statements: Statement[] = []
@@ -55,6 +58,7 @@ export async function openApi(): Promise<Api> {
   const pool = openPool({ url: database.url, purpose: 'api', slots: 4, statementTimeoutMs: 5_000, wrap })
   const server = createHttpServer({
     graphql: {
+      ...policy,
       db: pool.db,
       images: {
         reserves: (name) => name === 'PORT',
@@ -70,6 +74,7 @@ export async function openApi(): Promise<Api> {
     metrics,
     log: createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } }),
     ready: async () => true,
+    times,
   })
   const url = `http://127.0.0.1:${await server.listen('127.0.0.1', 0)}`
   const api: Api = {

@@ -54,7 +54,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'server.ts': {
     from: ['schema', 'resolvers', 'context.ts', 'auth.ts', 'refusals.ts', 'db/fault.ts'],
     types: ['log.ts', 'metrics.ts', 'drivers', 'db'],
-    packages: ['graphql', 'graphql-yoga', '@graphql-tools', '@pothos'],
+    packages: ['graphql', 'graphql-yoga', '@graphql-tools', '@pothos', 'lru-cache'],
   },
 }
 /** Programs: they put the rest together, and nothing imports them. */

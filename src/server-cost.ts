@@ -1,0 +1,60 @@
+// What an operation costs with the variables that it came with: known before anything of it is run, the same for a literal
+// and a variable. Variables are read here first, so that what is wrong with them is told in one way.
+import { complexityFromQuery } from '@pothos/plugin-complexity'
+import {
+  type DocumentNode,
+  GraphQLError,
+  type GraphQLSchema,
+  getVariableValues,
+  Kind,
+  type OperationDefinitionNode,
+} from 'graphql'
+import { BadUserInput } from './resolvers/page.ts'
+import { introspectionCost, limited, limits } from './server-document.ts'
+
+/** What `extensions.cost` of an answer says. */
+export interface Cost {
+  readonly requested: number
+  readonly limit: number
+}
+/** A cost is there whenever it could be told; the flaw is null when the operation may be run. */
+export interface Weighed {
+  readonly cost: Cost | null
+  readonly flaw: GraphQLError | null
+}
+interface Weighing {
+  readonly schema: GraphQLSchema
+  readonly document: DocumentNode
+  readonly operation: OperationDefinitionNode
+  readonly variables: Record<string, unknown>
+  readonly hideSuggestions: boolean
+}
+
+/** The cost of an operation, and why it is not run: the cost itself, a page size that is not taken, or its variables. */
+export function weigh({ schema, document, operation, variables, hideSuggestions }: Weighing): Weighed {
+  const others = document.definitions.filter((each) => each.kind !== Kind.OPERATION_DEFINITION)
+  const chosen: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...others] }
+  try {
+    const { complexity } = complexityFromQuery(chosen, { schema, variables })
+    const requested = complexity + introspectionCost(document)
+    return {
+      cost: { requested, limit: limits.cost },
+      flaw: requested > limits.cost ? limited('cost of the operation', requested, limits.cost) : null,
+    }
+  } catch (error) {
+    if (error instanceof BadUserInput) return { cost: null, flaw: badInput(error.message) }
+    if (!(error instanceof GraphQLError)) throw error
+    // Read once more, because the words of the first time may suggest names that are not to be told.
+    const read = { maxErrors: 1, hideSuggestions }
+    const told = getVariableValues(schema, operation.variableDefinitions ?? [], variables, read).errors?.[0] ?? error
+    return { cost: null, flaw: badInput(told.message, told) }
+  }
+}
+
+/** Something in the arguments or variables is not taken; `at` says where. */
+export const badInput = (message: string, at: GraphQLError | null = null): GraphQLError =>
+  new GraphQLError(message, {
+    ...(at ? { nodes: at.nodes ?? null, path: at.path ?? null } : {}),
+    // An error with a path is part of an answer that is otherwise good.
+    extensions: { code: 'BAD_USER_INPUT', ...(at?.path ? {} : { http: { status: 400 } }) },
+  })

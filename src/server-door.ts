@@ -1,0 +1,108 @@
+// What happens at /graphql, in this order: who may ask from where, with which token, in which form. Only then is the request
+// read, and handed on to be run. Every refusal on the way is before that, and is counted.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Actor } from './auth.ts'
+import { DatabaseFault } from './db/fault.ts'
+import { authenticate } from './resolvers/authenticate.ts'
+import { type Refused, refuse, send } from './server-answer.ts'
+import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
+import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
+import { acceptFlaw, bearer, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
+import type { Trust } from './server-trusted.ts'
+
+export interface DoorOptions extends GraphqlOptions {
+  /** The documents that may be run; null, the default, for every valid one. */
+  readonly trust?: Trust | null
+  /** How long a client that was refused may go on sending, in ms. */
+  readonly lingerMs: number
+}
+
+export type Door = (req: IncomingMessage, res: ServerResponse, requestId: string) => Promise<void>
+
+const pageOff: Refused = { status: 404, code: 'NOT_FOUND', message: 'There is nothing here.' }
+const noMethod: Refused = { status: 405, code: 'METHOD_NOT_ALLOWED', message: 'Only GET and POST are answered here.' }
+const nobody: Refused = {
+  status: 401,
+  code: 'UNAUTHENTICATED',
+  message: 'A good token is needed: Authorization: Bearer pawl_…',
+}
+const away: Refused = {
+  status: 503,
+  code: 'TEMPORARILY_UNAVAILABLE',
+  message: 'The database cannot be reached right now. Try again.',
+}
+
+/** Answers everything at /graphql. */
+export function createDoor({ trust = null, lingerMs, ...options }: DoorOptions): Door {
+  const { db, metrics, introspection } = options
+  const handle = createGraphql(options)
+  return async (req, res, requestId) => {
+    const startedAt = performance.now()
+    const record = (operation: string, outcome: GraphqlRequest['outcome']) =>
+      metrics.graphql(operation, outcome, performance.now() - startedAt)
+    const refused = (flaw: Refused, outcome: GraphqlRequest['outcome'], more?: Record<string, unknown>) => {
+      record('unknown', outcome)
+      refuse(res, flaw, lingerMs, more)
+    }
+    const malformed = (flaw: Refused) => refused(flaw, flaw.code === 'LIMIT_EXCEEDED' ? 'limited' : 'invalid')
+
+    if (req.method !== 'GET' && req.method !== 'POST') {
+      res.setHeader('allow', 'GET, POST')
+      return malformed(noMethod)
+    }
+    const foreign = originFlaw(req)
+    if (foreign) return malformed(foreign)
+    if (req.method === 'GET' && req.headers.accept?.includes('text/html')) {
+      if (introspection === 'off') return malformed(pageOff)
+      res.setHeader('content-security-policy', graphiqlPolicy)
+      return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
+    }
+
+    let actor: Actor | null
+    try {
+      actor = await authenticate(db, bearer(req) ?? '')
+    } catch (error) {
+      if (!(error instanceof DatabaseFault) || error.kind === 'bug') throw error
+      res.setHeader('retry-after', '1')
+      return refused(away, 'unavailable', { requestId, retryAfterMs: 1_000 })
+    }
+    if (!actor) {
+      res.setHeader('www-authenticate', 'Bearer')
+      return refused(nobody, 'unauthenticated')
+    }
+    // Who asks too often is known here, before anything of the request is read.
+
+    const flaw = acceptFlaw(req) ?? bodyFlaw(req)
+    if (flaw) return malformed(flaw)
+    const read = await readParameters(req, res)
+    if (read === 'gone') return record('unknown', 'invalid')
+    if ('refused' in read) return malformed(read.refused)
+    const asked = trust ? trusted(trust, read.parameters) : read.parameters
+    if ('refused' in asked) return malformed(asked.refused)
+
+    const request: GraphqlRequest = {
+      actor,
+      requestId,
+      parameters: asked,
+      operation: 'unknown',
+      outcome: 'ok',
+      cost: null,
+    }
+    try {
+      await handle(req, res, request)
+      if (res.statusCode >= 400 && request.outcome === 'ok') request.outcome = 'invalid'
+    } catch (error) {
+      request.outcome = 'fault'
+      throw error
+    } finally {
+      record(request.operation, request.outcome)
+    }
+  }
+}
+
+/** The request with the document that it names. */
+function trusted(trust: Trust, parameters: Parameters): Parameters | { readonly refused: Refused } {
+  const found = trust(parameters)
+  const { documentId, ...rest } = parameters
+  return 'refused' in found ? found : { ...rest, query: found.query }
+}
