@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expireLoop } from '../../src/loops/expire.ts'
 import { teardownLoop } from '../../src/loops/teardown.ts'
 import { hold, type Mutation, mutating, untilBlocked } from '../interleave.ts'
+import { ownerOf } from '../owner.ts'
 import { openStage, type Stage } from './fixture.ts'
 
 const signal = new AbortController().signal
@@ -102,8 +103,10 @@ test('what is overdue is ended once, with one teardown and one place given back,
 test('deployments that cannot be expired do not keep tokens from it', async () => {
   await putRows('f', 1, 'HEALTHY', new Date(Date.now() - 1_000).toISOString())
   await stage.beneath(
-    (sql) => sql`insert into api_token (id, state, team_id, name, lookup_id, secret_hash, scopes, expires_at)
-      values ('tok_f', 'ACTIVE', ${stage.teamId}, 'f', 'f', 'f', '{}', now() - interval '1 second')`,
+    (
+      sql,
+    ) => sql`insert into api_token (id, state, team_id, member_id, name, lookup_id, secret_hash, scopes, action_classes, expires_at)
+      values ('tok_f', 'ACTIVE', ${stage.teamId}, ${ownerOf(stage.teamId)}, 'f', 'f', 'f', '{}', '{}', now() - interval '1 second')`,
   )
   const broken = { name: 'expireDeployment', from: 'clock_timestamp()', to: '(1 / 0)::text::timestamptz' }
   const { db } = stage.open({ wrap: mutating(broken) })
