@@ -78,6 +78,13 @@ const needs = {
   redeployStack: need('stack', 'reversible'),
   deleteStack: need('stack', 'irreversible'),
   mergeStackEnv: need('stack', 'reversible'),
+  requestPromotion: need('promote', 'creating'),
+  requestTwin: need('promote', 'creating'),
+  approvePromotion: need('approve', 'reversible'),
+  rejectPromotion: need('approve', 'reversible'),
+  withdrawPromotion: need('promote', 'reversible'),
+  promoteStack: need('promote', 'irreversible'),
+  twinResource: need('promote', 'creating'),
   setSecret: need('deploy', 'irreversible'),
   deleteSecret: need('deploy', 'irreversible'),
   // And the scope of the operation's subject: subjectScope.

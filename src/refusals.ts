@@ -87,6 +87,34 @@ export const refusalCatalogue = {
   },
   LastOwner: { description: 'A team keeps at least one owner.', retryable: false },
   AlreadyMember: { description: 'The caller is a member of that team already.', retryable: false },
+  NothingToPromote: { description: 'The target has all that the source has already.', retryable: false },
+  NoServices: { description: 'The stack has no services that could be promoted.', retryable: false },
+  MissingImage: {
+    description:
+      'The runtime does not know the images of these services. Nothing was changed; the approval can still be used.',
+    retryable: false,
+  },
+  ApprovalRequired: { description: 'A promotion into this environment needs an approval.', retryable: false },
+  ApprovalNotApproved: { description: 'The approval is not in the state APPROVED.', retryable: false },
+  ApprovalMismatch: {
+    description: 'The approval is for another subject, environment or kind. It was not used up.',
+    retryable: false,
+  },
+  ApprovalExpired: { description: 'The time of the approval is over.', retryable: false },
+  ApprovalAlreadyExecuted: { description: 'The approval was used up already, by this operation.', retryable: false },
+  ApprovalStale: {
+    description:
+      'Source, target or secrets are not any more as they were when the plan was approved. It was not used up.',
+    retryable: false,
+  },
+  SelfApprovalForbidden: {
+    description: 'The team does not let the member who asked approve it; another member must.',
+    retryable: false,
+  },
+  TwinExists: {
+    description: 'The environment has a resource of that name already. The approval was not used up.',
+    retryable: false,
+  },
   TokenAlreadyRevoked: { description: 'The token is revoked or expired already.', retryable: false },
 } as const satisfies Record<string, Entry>
 

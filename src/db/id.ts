@@ -10,6 +10,7 @@ const prefixes = {
   Resource: 'res',
   Stack: 'stk',
   Secret: 'sec',
+  PromotionApproval: 'apr',
   Operation: 'op',
 } as const
 

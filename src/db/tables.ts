@@ -6,6 +6,7 @@ export { idempotencyKey } from './idempotency-key.ts'
 export { invitation } from './invitation.ts'
 export { member } from './member.ts'
 export { operation } from './operation.ts'
+export { promotionApproval } from './promotion-approval.ts'
 export { rateUsage } from './rate-usage.ts'
 export { resource } from './resource.ts'
 export { secret } from './secret.ts'
@@ -17,6 +18,7 @@ import type { deployment } from './deployment.ts'
 import type { invitation } from './invitation.ts'
 import type { member } from './member.ts'
 import type { operation } from './operation.ts'
+import type { promotionApproval } from './promotion-approval.ts'
 import type { resource } from './resource.ts'
 import type { secret } from './secret.ts'
 import type { stack } from './stack.ts'
@@ -30,6 +32,7 @@ export type SubjectTable =
   | typeof deployment
   | typeof invitation
   | typeof member
+  | typeof promotionApproval
   | typeof resource
   | typeof secret
   | typeof stack

@@ -3,12 +3,17 @@ import { integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
 import { teamMachine } from '../lifecycle/team.ts'
 import { lifecycleColumns, moment, stateCheck } from './columns.ts'
 
+export const selfApprovals = ['NEVER', 'UNLESS_OTHERS_CAN', 'ALWAYS'] as const
+export type SelfApproval = (typeof selfApprovals)[number]
+
 export const team = pgTable(
   'team',
   {
     ...lifecycleColumns(teamMachine),
     name: text('name').notNull(),
     plan: text('plan').notNull().default('standard'),
+    /** Whether who asks for a promotion may approve it: never, always, or for production only while nobody else could. */
+    selfApproval: text('self_approval').$type<SelfApproval>().notNull().default('UNLESS_OTHERS_CAN'),
     /** When the restore window ends; null unless its deletion was asked for. */
     deletionAt: moment('deletion_at'),
   },

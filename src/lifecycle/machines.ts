@@ -5,6 +5,7 @@ import { invitationMachine } from './invitation.ts'
 import type { Machine } from './machine.ts'
 import { memberMachine } from './member.ts'
 import { operationMachine } from './operation.ts'
+import { promotionApprovalMachine } from './promotion-approval.ts'
 import { resourceMachine } from './resource.ts'
 import { secretMachine } from './secret.ts'
 import { stackMachine } from './stack.ts'
@@ -15,6 +16,7 @@ export const machines: readonly Machine[] = [
   resourceMachine,
   stackMachine,
   secretMachine,
+  promotionApprovalMachine,
   operationMachine,
   teamMachine,
   memberMachine,

@@ -19,6 +19,7 @@ import type { Team } from './loader.ts'
 import type { InvitationView, MemberView } from './member-read.ts'
 import { isCancellable, isRetriable } from './operation.ts'
 import type { OperationView } from './operation-read.ts'
+import type { ApprovalView } from './promotion-read.ts'
 import type { ResourceView } from './resource-read.ts'
 import type { SecretView } from './secret-read.ts'
 import type { StackView } from './stack-read.ts'
@@ -71,6 +72,8 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
 export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
   answer(actor, 'Resource', row.state)
 export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
+export const approvalActions = (actor: Actor, row: ApprovalView): AllowedAction[] =>
+  answer(actor, 'PromotionApproval', row.state)
 export const secretActions = (actor: Actor, row: SecretView): AllowedAction[] => answer(actor, 'Secret', row.state)
 /** That a team keeps an owner is decided by the counter alone. */
 export function memberActions(actor: Actor, row: MemberView): AllowedAction[] {

@@ -1,30 +1,37 @@
 // The loaders of one request: whatever is asked for at one level of a query is read by one statement. They live as long
 // as the request, so nothing is ever served from an older one, and they only ever see the caller's own team.
 import DataLoader from 'dataloader'
-import { getTableColumns } from 'drizzle-orm'
 import type { Actor } from '../auth.ts'
 import type { Env } from '../db/env.ts'
 import { entityOfId, type IdEntity } from '../db/id.ts'
-import { team } from '../db/team.ts'
 import { type ApiTokenView, apiTokensById } from './api-token-read.ts'
 import { type DeploymentView, deploymentsById, envsOf } from './deployment-read.ts'
 import { type EventView, events } from './event-read.ts'
-import { lookUp } from './look-up.ts'
-import { type InvitationView, invitationsById, type MemberView, membersById } from './member-read.ts'
+import {
+  type InvitationView,
+  invitations,
+  invitationsById,
+  type MemberView,
+  members,
+  membersById,
+} from './member-read.ts'
 import { type OperationView, operations, operationsById } from './operation-read.ts'
 import { countsOf, type List, type Page, type PageArgs, pagesOf } from './page.ts'
+import { type ApprovalView, approvalsById } from './promotion-read.ts'
 import { connectionsOf, type ResourceView, resourcesById } from './resource-read.ts'
 import { type SecretView, secretsById } from './secret-read.ts'
 import { type StackView, stackEnvsOf, stacksById } from './stack-read.ts'
+import { type Team, teamsById, type Usage, usagesOf } from './team-read.ts'
 import type { Database } from './transition.ts'
 
-export type Team = typeof team.$inferSelect
+export type { Team }
 export type NodeRow =
   | DeploymentView
   | ResourceView
   | StackView
   | SecretView
   | OperationView
+  | ApprovalView
   | ApiTokenView
   | MemberView
   | InvitationView
@@ -43,16 +50,21 @@ export interface Loaders {
   readonly connection: DataLoader<string, string | null>
   readonly stack: DataLoader<string, StackView | null>
   readonly secret: DataLoader<string, SecretView | null>
+  readonly promotionApproval: DataLoader<string, ApprovalView | null>
   readonly operation: DataLoader<string, OperationView | null>
   readonly apiToken: DataLoader<string, ApiTokenView | null>
   readonly member: DataLoader<string, MemberView | null>
   readonly invitation: DataLoader<string, InvitationView | null>
   readonly team: DataLoader<string, Team | null>
+  /** What of a team's plan is in use. */
+  readonly usage: DataLoader<string, Usage[]>
   /** The environment of a deployment. */
   readonly env: DataLoader<string, Env>
   readonly stackEnv: DataLoader<string, Env>
   readonly operationsOf: ChildList<OperationView>
   readonly eventsOf: ChildList<EventView>
+  readonly membersOf: ChildList<MemberView>
+  readonly invitationsOf: ChildList<InvitationView>
   /** Any object by its id; null for what is none of ours, not there, or another team's. */
   node(id: string): Promise<NodeRow | null>
 }
@@ -68,18 +80,18 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
   const resource = byId(resourcesById)
   const stack = byId(stacksById)
   const secret = byId(secretsById)
+  const promotionApproval = byId(approvalsById)
   const operation = byId(operationsById)
   const apiToken = byId(apiTokensById)
   const member = byId(membersById)
   const invitation = byId(invitationsById)
-  const teams = byId((from, own, ids) =>
-    lookUp<Team>(from, 'read:team.byId', { table: team, columns: getTableColumns(team) }, own, ids),
-  )
+  const teams = byId(teamsById)
   const ofEntity: Record<IdEntity, { load(id: string): Promise<NodeRow | null> }> = {
     Deployment: deployment,
     Resource: resource,
     Stack: stack,
     Secret: secret,
+    PromotionApproval: promotionApproval,
     Operation: operation,
     ApiToken: apiToken,
     Member: member,
@@ -92,15 +104,19 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
     connection: byId(connectionsOf),
     stack,
     secret,
+    promotionApproval,
     operation,
     apiToken,
     member,
     invitation,
     team: teams,
+    usage: byId(usagesOf),
     env: byId(envsOf),
     stackEnv: byId(stackEnvsOf),
     operationsOf: childList(db, teamId, operations),
     eventsOf: childList(db, teamId, events),
+    membersOf: childList(db, teamId, members),
+    invitationsOf: childList(db, teamId, invitations),
     async node(id) {
       const entity = entityOfId(id)
       return entity === null ? null : await ofEntity[entity].load(id)

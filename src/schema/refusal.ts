@@ -5,6 +5,7 @@ import { codeOf, refusalCatalogue, refusalNames } from '../refusals.ts'
 import { builder, type Fields } from './builder.ts'
 import {
   ApiTokenRef,
+  ApprovalRef,
   DeploymentRef,
   InvitationRef,
   MemberRef,
@@ -117,6 +118,7 @@ const foundTypes = {
   resource: ResourceRef,
   stack: StackRef,
   secret: SecretRef,
+  approval: ApprovalRef,
   operation: OperationRef,
   team: TeamRef,
   member: MemberRef,
@@ -125,7 +127,7 @@ const foundTypes = {
 } as const
 type Found = keyof typeof foundTypes
 /** The word of an entity's resolver, where it is not the field's. */
-const factOf: Partial<Record<Found, string>> = { token: 'apiToken' }
+const factOf: Partial<Record<Found, string>> = { token: 'apiToken', approval: 'promotionApproval' }
 const foundAny = (t: Refused, ...left: Found[]) =>
   Object.fromEntries(
     (Object.keys(foundTypes) as Found[])
@@ -161,7 +163,7 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...foundAny(t) }),
   NotRedeployable: (t) => ({ deployment: foundOne(t, 'deployment') }),
   NothingToRedeploy: none,
-  NameTaken: (t) => foundAny(t, 'operation', 'token', 'member', 'invitation', 'team'),
+  NameTaken: (t) => foundAny(t, 'operation', 'token', 'member', 'invitation', 'team', 'approval'),
   QuotaExceeded: (t) => ({
     limit: text(t, 'limit', 'What there is no room for, e.g. `deployments`.'),
     cap: count(t, 'cap', 'How many the plan has room for.'),
@@ -208,6 +210,23 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   SecretAlreadyDeleted: (t) => ({ secret: foundOne(t, 'secret') }),
   LastOwner: (t) => ({ member: foundOne(t, 'member') }),
   AlreadyMember: (t) => ({ member: foundOne(t, 'member') }),
+  NothingToPromote: (t) => ({ stack: foundOne(t, 'stack') }),
+  NoServices: (t) => ({ stack: foundOne(t, 'stack') }),
+  MissingImage: (t) => ({
+    services: t.stringList({
+      description: 'The services whose images cannot be run.',
+      resolve: (row) => fact(row, 'services'),
+    }),
+    stack: foundOne(t, 'stack'),
+  }),
+  ApprovalRequired: none,
+  ApprovalNotApproved: (t) => ({ approval: foundOne(t, 'approval') }),
+  ApprovalMismatch: (t) => ({ approval: foundOne(t, 'approval') }),
+  ApprovalExpired: (t) => ({ approval: foundOne(t, 'approval') }),
+  ApprovalAlreadyExecuted: (t) => ({ approval: foundOne(t, 'approval'), operation: foundOne(t, 'operation') }),
+  ApprovalStale: (t) => ({ approval: foundOne(t, 'approval') }),
+  SelfApprovalForbidden: (t) => ({ approval: foundOne(t, 'approval') }),
+  TwinExists: (t) => ({ resource: foundOne(t, 'resource') }),
   TokenAlreadyRevoked: (t) => ({ token: foundOne(t, 'token') }),
 }
 

@@ -21,6 +21,8 @@ export const expectedStack: ExpectedLifecycle<(typeof stackStates)[number]> = {
 export const stackGrid = `
 action           refusal             effect    BUI  DEP  HEA  FAI  DLG  DLD
 redeployStack    StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
+promoteStack     StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
+sendStack        StackDeleting       -         BUI  DEP  HEA  FAI  -    -
 mergeStackEnv    StackDeleting       -         BUI  DEP  HEA  FAI  -    -
 deleteStack      StackAlreadyDeleted tear_down DLG+ DLG+ DLG+ DLG+ -    -
 rollOutStack     refused             -         DEP  -    -    -    -    -

@@ -15,6 +15,7 @@ import {
 import { machineOf, machines } from '../../src/lifecycle/machines.ts'
 import { memberMachine } from '../../src/lifecycle/member.ts'
 import { operationMachine } from '../../src/lifecycle/operation.ts'
+import { promotionApprovalMachine } from '../../src/lifecycle/promotion-approval.ts'
 import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import { secretMachine } from '../../src/lifecycle/secret.ts'
 import { stackMachine } from '../../src/lifecycle/stack.ts'
@@ -32,6 +33,11 @@ import {
   memberStates,
 } from './expected-member.ts'
 import { expectedOperation, operationGrid, operationStates } from './expected-operation.ts'
+import {
+  expectedPromotionApproval,
+  promotionApprovalGrid,
+  promotionApprovalStates,
+} from './expected-promotion-approval.ts'
 import { expectedResource, resourceGrid, resourceStates } from './expected-resource.ts'
 import { expectedSecret, secretGrid, secretStates } from './expected-secret.ts'
 import { expectedStack, stackGrid, stackStates } from './expected-stack.ts'
@@ -105,6 +111,7 @@ const expectations = [
   [apiTokenMachine, apiTokenStates, expectedApiToken, apiTokenGrid],
   [resourceMachine, resourceStates, expectedResource, resourceGrid],
   [stackMachine, stackStates, expectedStack, stackGrid],
+  [promotionApprovalMachine, promotionApprovalStates, expectedPromotionApproval, promotionApprovalGrid],
   [secretMachine, secretStates, expectedSecret, secretGrid],
   [memberMachine, memberStates, expectedMember, memberGrid],
   [invitationMachine, invitationStates, expectedInvitation, invitationGrid],

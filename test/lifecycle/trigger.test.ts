@@ -10,6 +10,7 @@ import { apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentStates, expectedDeployment } from './expected-deployment.ts'
 import { expectedInvitation, expectedMember, invitationStates, memberStates } from './expected-member.ts'
 import { expectedOperation, operationStates } from './expected-operation.ts'
+import { expectedPromotionApproval, promotionApprovalStates } from './expected-promotion-approval.ts'
 import { expectedResource, resourceStates } from './expected-resource.ts'
 import { expectedSecret, secretStates } from './expected-secret.ts'
 import { expectedStack, stackStates } from './expected-stack.ts'
@@ -53,6 +54,12 @@ const inserts = {
       values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, '[]', ${id})`
     return id
   },
+  promotion_approval: async (sql: Sql, state: string) => {
+    const id = newId('PromotionApproval')
+    await sql`insert into promotion_approval (id, state, team_id, kind, subject_id, to_environment, plan_digest, plan, expires_at)
+      values (${id}, ${state}, ${world.team.teamId}, 'STACK', ${id}, 'test', 'digest', '{}', now())`
+    return id
+  },
   secret: async (sql: Sql, state: string) => {
     const id = newId('Secret')
     await sql`insert into secret (id, state, team_id, environment, name, value, changed_at, changed_by)
@@ -86,6 +93,7 @@ const entities = [
   ['team', teamStates, expectedTeam],
   ['stack', stackStates, expectedStack],
   ['secret', secretStates, expectedSecret],
+  ['promotion_approval', promotionApprovalStates, expectedPromotionApproval],
   ['member', memberStates, expectedMember],
   ['invitation', invitationStates, expectedInvitation],
   ['api_token', apiTokenStates, expectedApiToken],

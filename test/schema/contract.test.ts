@@ -223,7 +223,7 @@ test('the shapes that outside checks rely on', () => {
   expect(fieldsOf('Query').sort()).toEqual(
     (
       'apiToken apiTokens deployment deployments events invitation invitations lifecycles member members node nodes ' +
-      'operation operations resource resources secret secrets stack stacks stuck viewer'
+      'operation operations promotionApproval promotionApprovals resource resources secret secrets stack stacks stuck viewer'
     ).split(' '),
   )
 })
