@@ -16,6 +16,7 @@ export const LOOPS = [
   'trim',
   'sequence',
   'measure',
+  'exchange-usage',
 ] as const
 export type Loop = (typeof LOOPS)[number]
 

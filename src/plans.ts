@@ -1,4 +1,5 @@
-// The plans: how much of each thing a team may have. Data alone; the counters in the database are what holds them.
+// The plans: how much of each thing a team may have, and how much it may ask for. Data alone: counters in the database hold the
+// one, the buckets of src/rate-limit.ts the other.
 import type { UsageKind } from './db/team.ts'
 
 export const plans = {
@@ -6,3 +7,22 @@ export const plans = {
 } as const satisfies Record<string, Readonly<Record<UsageKind, number>>>
 
 export type PlanName = keyof typeof plans
+
+/** Whose budget it is: a token's or member's own, or the one that all of a team's have together. */
+export type RateScope = 'actor' | 'team'
+/** In points of an operation's cost: so many at once, and so many a second for as long as one likes. */
+export interface Rate {
+  readonly burst: number
+  readonly perSecond: number
+}
+
+/**
+ * The same for every plan. A point is about 8 µs of a core (src/rate-limit.ts), so one actor may take a third of a core for
+ * good, and a team, however many tokens it makes, two thirds: never a whole replica. That is 650 mutations with all that is
+ * to be known of a refusal (61 points), or ten dashboards of 50 deployments (4,000 points), a second and actor. Half a
+ * minute's worth may come at once, so that storms of deployments and people who open everything are not slowed down.
+ */
+export const rates: Readonly<Record<RateScope, Rate>> = {
+  actor: { burst: 1_200_000, perSecond: 40_000 },
+  team: { burst: 2_400_000, perSecond: 80_000 },
+}

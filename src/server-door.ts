@@ -3,16 +3,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Actor } from './auth.ts'
 import { DatabaseFault } from './db/fault.ts'
+import { createRateLimit, type RateLimit } from './rate-limit.ts'
 import { authenticate } from './resolvers/authenticate.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
 import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
 import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
+import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
 import { acceptFlaw, bearer, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
 
 export interface DoorOptions extends GraphqlOptions {
   /** The documents that may be run; null, the default, for every valid one. */
   readonly trust?: Trust | null
+  /** What callers may ask for, and what they have; by default the usual, shared with no other process. */
+  readonly rate?: RateLimit
   /** How long a client that was refused may go on sending, in ms. */
   readonly lingerMs: number
 }
@@ -33,7 +37,7 @@ const away: Refused = {
 }
 
 /** Answers everything at /graphql. */
-export function createDoor({ trust = null, lingerMs, ...options }: DoorOptions): Door {
+export function createDoor({ trust = null, rate = createRateLimit(), lingerMs, ...options }: DoorOptions): Door {
   const { db, metrics, introspection } = options
   const handle = createGraphql(options)
   return async (req, res, requestId) => {
@@ -71,6 +75,13 @@ export function createDoor({ trust = null, lingerMs, ...options }: DoorOptions):
       return refused(nobody, 'unauthenticated')
     }
     // Who asks too often is known here, before anything of the request is read.
+    const account = openAccount(rate, actor)
+    const over = account.pay(priceOfRequest)
+    if (over) {
+      const { flaw, retryAfter, more } = rateRefused(over)
+      res.setHeader('retry-after', retryAfter)
+      return refused(flaw, 'limited', more)
+    }
 
     const flaw = acceptFlaw(req) ?? bodyFlaw(req)
     if (flaw) return malformed(flaw)
@@ -82,6 +93,7 @@ export function createDoor({ trust = null, lingerMs, ...options }: DoorOptions):
 
     const request: GraphqlRequest = {
       actor,
+      account,
       requestId,
       parameters: asked,
       operation: 'unknown',

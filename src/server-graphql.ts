@@ -24,6 +24,7 @@ import { graphqlOperations, schema } from './schema/schema.ts'
 import { type Cost, type Weighed, weigh } from './server-cost.ts'
 import { documentFlaw, parseDocument, refusal } from './server-document.ts'
 import { mask } from './server-mask.ts'
+import { type Account, priceOfDocument, rateError, remaining } from './server-rate.ts'
 import type { Parameters as Given } from './server-request.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
@@ -36,6 +37,8 @@ export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' 
 /** One request on its way through; what is found out on the way is for the metric and the mask. */
 export interface GraphqlRequest {
   readonly actor: Actor
+  /** What it pays with. */
+  readonly account: Account
   readonly requestId: string
   readonly parameters: Given
   operation: string
@@ -104,7 +107,9 @@ function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & 
       setParseFn(parseDocument)
       return ({ result, replaceParseResult }) => {
         const flaw =
-          result instanceof Error ? overLimit(result) : result && documentFlaw(schema, result, mayIntrospect())
+          result instanceof Error
+            ? overLimit(result)
+            : result && (documentFlaw(schema, result, mayIntrospect()) ?? paid(priceOfDocument(result)))
         if (!flaw) return
         // Whatever is given in place of a document is thrown by the server as it is. Thrown at once, it keeps its status.
         replaceParseResult(flaw as never)
@@ -122,7 +127,7 @@ function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & 
     },
     onExecute({ args, setResultAndStopExecution }) {
       const { flaw, cost } = admit(args, !mayIntrospect())
-      const extensions = cost ? { extensions: { cost } } : {}
+      const extensions = cost ? { extensions: { cost: { ...cost, remaining: remaining(underWay().account) } } } : {}
       if (flaw) return void setResultAndStopExecution({ errors: [flaw], ...extensions })
       return {
         onExecuteDone({ result, setResult }) {
@@ -156,10 +161,18 @@ function admit(args: ExecutionArgs, hideSuggestions: boolean): Weighed {
     return { cost: null, flaw: refusal(403, 'FORBIDDEN', message, { missing: missing.name }) }
   }
   const weighed = weigh({ schema, document, operation, variables: args.variableValues ?? {}, hideSuggestions })
-  // What an operation costs is known here: a budget that pays for it can refuse it here.
   request.cost = weighed.cost
   if (weighed.flaw) note(weighed.flaw.extensions.code === 'LIMIT_EXCEEDED' ? 'limited' : 'invalid')
-  return weighed
+  // What it costs is known here, and it is run next.
+  return weighed.flaw || !weighed.cost ? weighed : { ...weighed, flaw: paid(weighed.cost.requested) }
+}
+
+/** Null when the request has paid so many points; else why it goes no further. */
+function paid(points: number): GraphQLError | null {
+  const over = underWay().account.pay(points)
+  if (!over) return null
+  note('limited')
+  return rateError(over)
 }
 
 /** The first root field that we know, so that the label has as many values as the schema has root fields. */

@@ -1,0 +1,61 @@
+// What a request pays at the door, in three steps: something for being looked at, something for its document, and the cost of
+// its operation; each step only what it adds. Whoever cannot pay is told when it will do, and nothing of the request is run.
+import { type DocumentNode, GraphQLError } from 'graphql'
+import { type Budgets, minRequestPoints, type Payer, type RateLimit, type RateRefusal } from './rate-limit.ts'
+import type { Refused } from './server-answer.ts'
+
+/** The account of one request. */
+export interface Account {
+  /** Raises what the request has paid to so many points; a refusal when the budget is not enough for that. */
+  pay(points: number): RateRefusal | null
+  budgets(): Budgets
+}
+
+export function openAccount(rate: RateLimit, payer: Payer): Account {
+  let paid = 0
+  return {
+    pay(points) {
+      if (points <= paid) return null
+      // The next attempt has to pay all of it.
+      const refusal = rate.take(payer, points - paid, points)
+      if (refusal === null) paid = points
+      return refusal
+    },
+    budgets: () => rate.budgets(payer),
+  }
+}
+
+/** Before anything of a request is read. What is refused later, for whatever reason, has paid this. */
+export const priceOfRequest = minRequestPoints
+
+/** Before a document is validated: all operations and fragments in it count, also those that are not run. */
+export const priceOfDocument = (document: DocumentNode): number => document.tokenCount ?? 0
+
+/** What is left of the scarcer budget: what the next operation may cost. */
+export const remaining = (account: Account): number => {
+  const { actor, team } = account.budgets()
+  return Math.min(actor.remaining, team.remaining)
+}
+
+const retryAfterSeconds = ({ retryAfterMs }: RateRefusal) => String(Math.max(1, Math.ceil(retryAfterMs / 1_000)))
+const whose = { actor: 'This token or member has', team: 'All tokens and members of this team together have' } as const
+const messageOf = ({ limit, retryAfterMs }: RateRefusal) =>
+  `${whose[limit]} used up what may be asked for at a time. Try again in ${retryAfterMs} ms; ` +
+  '`limits { rate }` tells how much there is.'
+
+/** The refusal as the door itself answers it. */
+export function rateRefused(refusal: RateRefusal) {
+  const flaw: Refused = { status: 429, code: 'RATE_LIMITED', message: messageOf(refusal) }
+  return { flaw, retryAfter: retryAfterSeconds(refusal), more: { ...refusal } }
+}
+
+/** The same where GraphQL answers. */
+export const rateError = (refusal: RateRefusal): GraphQLError =>
+  new GraphQLError(messageOf(refusal), {
+    extensions: {
+      code: 'RATE_LIMITED',
+      retryAfterMs: refusal.retryAfterMs,
+      limit: refusal.limit,
+      http: { status: 429, headers: { 'retry-after': retryAfterSeconds(refusal) } },
+    },
+  })
