@@ -91,7 +91,7 @@ export async function planPromotion(
 
   const missingKeys = Object.keys(source.env).filter((key) => !Object.hasOwn(target?.env ?? {}, key))
   const envToCopy =
-    envPolicy === 'COPY_MISSING' ? missingKeys.map((key) => ({ key, value: valueOf(source.env, key) })) : []
+    envPolicy === 'COPY_MISSING' ? missingKeys.map((key) => ({ key, value: valueIn(source.env, key) })) : []
   const env = Object.keys(source.env)
     .sort()
     .map((key) => ({
@@ -200,7 +200,7 @@ function plannedServices(wanted: readonly StackService[], there: readonly StackS
 }
 
 const values = (env: Env): string[] => Object.values(env).map(({ value }) => value)
-const valueOf = (env: Env, key: string): string => env[key]?.value ?? ''
+const valueIn = (env: Env, key: string): string => env[key]?.value ?? ''
 
 function split(value: string): readonly [scheme: string | null, name: string] {
   const [, scheme, name] = /^(secret|resource|service):\/\/(.*)$/s.exec(value) ?? []
