@@ -25,6 +25,7 @@ export type Door = (req: IncomingMessage, res: ServerResponse, requestId: string
 
 const pageOff: Refused = { status: 404, code: 'NOT_FOUND', message: 'There is nothing here.' }
 const noMethod: Refused = { status: 405, code: 'METHOD_NOT_ALLOWED', message: 'Only GET and POST are answered here.' }
+const noQuery: Refused = { status: 400, code: 'BAD_REQUEST', message: 'The parameter query is missing, or no text.' }
 const nobody: Refused = {
   status: 401,
   code: 'UNAUTHENTICATED',
@@ -90,6 +91,7 @@ export function createDoor({ trust = null, rate = createRateLimit(), lingerMs, .
     if ('refused' in read) return malformed(read.refused)
     const asked = trust ? trusted(trust, read.parameters) : read.parameters
     if ('refused' in asked) return malformed(asked.refused)
+    if (typeof asked.query !== 'string') return malformed(noQuery)
 
     const request: GraphqlRequest = {
       actor,

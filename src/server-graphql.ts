@@ -103,6 +103,11 @@ function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & 
     onRequestParse({ setRequestParser }) {
       setRequestParser(() => underWay().parameters as GraphQLParams)
     },
+    onResponse({ response }) {
+      // Streams come with these two of their own; what the door says holds for them too.
+      response.headers.set('cache-control', 'no-store')
+      response.headers.delete('connection')
+    },
     onParse({ setParseFn }) {
       setParseFn(parseDocument)
       return ({ result, replaceParseResult }) => {

@@ -81,27 +81,23 @@ export function ask(
 export const post = (target: Target, query: unknown, variables?: unknown, asked: Asked = {}): Promise<Seen> =>
   ask(target, { body: JSON.stringify({ query, variables }), ...asked })
 
-/** A raw connection; `answer` is what the server says until it ends the connection. */
-export async function open({ url }: Target): Promise<{ socket: Socket; answer: Promise<Seen> }> {
+/** A raw connection; `heard` is all that the server has said when the connection has ended. */
+export async function open({ url }: Target): Promise<{ socket: Socket; heard: Promise<string> }> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk)).on('error', () => {})
-  const answer = new Promise<Seen>((resolve) =>
-    socket.once('close', () => {
-      const [head = '', ...body] = String(Buffer.concat(chunks)).split('\r\n\r\n')
-      const [first = '', ...lines] = head.split('\r\n')
-      const headers = Object.fromEntries(lines.map((line) => line.split(/: (.*)/).slice(0, 2)))
-      resolve(seen(Number(first.split(' ')[1] ?? 0), headers, body.join('\r\n\r\n')))
-    }),
-  )
+  const heard = new Promise<string>((resolve) => socket.once('close', () => resolve(String(Buffer.concat(chunks)))))
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
-  return { socket, answer }
+  return { socket, heard }
 }
 
 /** Says these words and hears what comes of them. */
 export async function say(target: Target, words: string): Promise<Seen> {
-  const { socket, answer } = await open(target)
+  const { socket, heard } = await open(target)
   socket.write(words)
-  return answer
+  const [head = '', ...body] = (await heard).split('\r\n\r\n')
+  const [first = '', ...lines] = head.split('\r\n')
+  const headers = Object.fromEntries(lines.map((line) => line.split(/: (.*)/).slice(0, 2)))
+  return seen(Number(first.split(' ')[1] ?? 0), headers, body.join('\r\n\r\n'))
 }

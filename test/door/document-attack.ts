@@ -55,6 +55,8 @@ export const documentAttacks: readonly Attack[] = [
     limit,
     `{ node(id: "x") { ... on Operation { ${'retryOf { '.repeat(20)} id ${'} '.repeat(20)} } } }`,
   ),
+  document('a list of depth 1,900, never closed', limit, `{ deployments(first: ${'['.repeat(1_900)}`),
+  document('a type of depth 900', limit, `query ($v: ${'['.repeat(900)}Int${']'.repeat(900)}) { viewer { scopes } }`),
   document(
     'a list of depth 5,000',
     limit,
