@@ -19,6 +19,8 @@ export interface StackService {
 /** What is known of a service that was ever started and not yet removed; of the stack's generation when `generation` says so. */
 export interface PlacedService {
   generation?: number
+  /** Where it was to answer when the roll-out began: what the other services were told. */
+  address?: string
   state?: 'HEALTHY' | 'FAILED'
   url?: string
   /** The runtime driver's id of the run that became healthy. */

@@ -1,29 +1,24 @@
 // The effects of a stack: roll-out and teardown of all its services. Each claim starts from the row as it is now and may be
 // repeated at any point: what has become of a service is stored as soon as it is known, under the fence of generation and claim.
-import { done, type Outcome, refused, unknown, unreachable, working } from '../drivers/outcome.ts'
-import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
+import { done, type Outcome, refused, working } from '../drivers/outcome.ts'
+import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import { resolveEnv } from '../resolvers/reference.ts'
 import * as rules from '../resolvers/stack-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
-import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
+import { type Service, type Settled, type Subject, serviceCalls, settle, settledOf } from './stack-service.ts'
 
-type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Stack'>>>>
-type Service = Subject['services'][number]
 const movedOn: Ending = { kind: 'moved-on' }
 const rule = (of: unknown) => of as Rule
+type Texts = Readonly<Record<string, string>>
 
 interface Tools {
   readonly db: Database
   readonly driver: RuntimeDriver
   readonly sealing: Sealing
 }
-
-/** What is stored of a service once it is settled at this generation. */
-type Settled =
-  | { readonly state: 'HEALTHY'; readonly url: string; readonly instanceId: string }
-  | { readonly state: 'FAILED'; readonly reason: string }
 
 /** The effects that move stacks, on one database and one runtime driver. */
 export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
@@ -42,12 +37,8 @@ export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Seali
       giveUp: async (work, outcome) => {
         const subject = await subjectOf(db, 'Stack', work.operation)
         if (!subject) return movedOn
-        const open = subject.services.filter((service) => settledOf(subject, service) === null)
-        await Promise.all(open.map((service) => stop(tools, work, subject, service.name)))
-        const failed = Object.fromEntries(
-          open.map(({ name }) => [name, placed(subject, { state: 'FAILED', reason: outcome })]),
-        )
-        return failedWith(outcome, failed)
+        await stopOpen(tools, work, subject)
+        return failedWith([...failuresOf(subject), outcome].join('; '), failedAll(subject, outcome))
       },
     },
     {
@@ -59,32 +50,48 @@ export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Seali
         const subject = await subjectOf(db, 'Stack', work.operation)
         if (!subject) return movedOn
         const names = new Set([...Object.keys(subject.placed), ...subject.services.map(({ name }) => name)])
-        const outcomes = await Promise.all([...names].map((name) => remove(tools, work, subject, name)))
-        const left = outcomes.find(({ kind }) => kind !== 'done') ?? done(null)
-        return ended(left, rule(rules.markStackDeleted), 'nothing of it is left')
+        const removed = await all([...names].map((name) => serviceCalls(driver, work, subject, name).remove()))
+        return ended(worstOf(removed), rule(rules.markStackDeleted), 'nothing of it is left')
       },
     },
   ]
 }
 
-/** A service is a workload of its own: its incarnation is the stack's with its name. */
-export const serviceRef = (subject: Pick<Subject, 'id' | 'incarnation'>, name: string): WorkloadRef => ({
-  subjectId: subject.id,
-  incarnation: `${subject.incarnation}-${name}`,
-})
-
-const placed = (subject: Subject, settled: Settled) => ({ generation: subject.generation, ...settled })
-
-function settledOf(subject: Subject, { name }: Service): Settled | null {
-  const known = subject.placed[name]
-  return known?.generation === subject.generation && known.state !== undefined ? (known as Settled) : null
+/** Waits for all of them even when one fails: nothing that a claim has begun goes on after its end. */
+async function all<T>(steps: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(steps)
+  return Promise.all(steps)
 }
 
-const remove = ({ driver }: Tools, work: Work, subject: Subject, name: string): Promise<Outcome<null>> =>
-  untilDone(work, () => work.call((signal) => driver.remove(serviceRef(subject, name), work.fence, signal)))
+/** What is unknown has to be looked at before anything is done again, so it counts first; then failures, then what is under way. */
+const gravity: Readonly<Record<Outcome<never>['kind'], number>> = {
+  unknown: 3,
+  unreachable: 2,
+  stale: 2,
+  refused: 2,
+  working: 1,
+  done: 0,
+}
+const worstOf = (outcomes: readonly Outcome<unknown>[]): Outcome<unknown> =>
+  outcomes.reduce((worst, outcome) => (gravity[outcome.kind] > gravity[worst.kind] ? outcome : worst), done(null))
 
-const stop = ({ driver }: Tools, work: Work, subject: Subject, name: string): Promise<Outcome<null>> =>
-  untilDone(work, () => work.call((signal) => driver.stop(serviceRef(subject, name), work.fence, signal)))
+const placed = (subject: Subject, name: string, settled: Settled) => ({
+  [name]: { address: subject.placed[name]?.address, generation: subject.generation, ...settled },
+})
+const openOf = (subject: Subject): Service[] =>
+  subject.services.filter((service) => settledOf(subject, service) === null)
+
+const failedAll = (subject: Subject, reason: string): object =>
+  Object.assign({}, ...openOf(subject).map(({ name }) => placed(subject, name, { state: 'FAILED', reason })))
+
+const failuresOf = (subject: Subject): string[] =>
+  subject.services.flatMap((service) => {
+    const settled = settledOf(subject, service)
+    return settled?.state === 'FAILED' ? [`${service.name}: ${settled.reason}`] : []
+  })
+
+const stopOpen = async ({ driver }: Tools, work: Work, subject: Subject): Promise<Outcome<unknown>> =>
+  worstOf(await all(openOf(subject).map(({ name }) => serviceCalls(driver, work, subject, name).stop())))
 
 const failedWith = (outcome: string, more: object = {}): Ending => ({
   kind: 'finish',
@@ -93,36 +100,70 @@ const failedWith = (outcome: string, more: object = {}): Ending => ({
   values: { placed: JSON.stringify(more), removed: '' },
 })
 
-/** Stores what has become of services; false when the stack or the claim has moved on. */
-const progress = (work: Work, placedNow: object, removed: readonly string[], outcome: string): Promise<boolean> =>
-  work.move(rule(rules.progressStack), { placed: JSON.stringify(placedNow), removed: removed.join(','), outcome })
-
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
-  if (subject.state === 'BUILDING') {
-    if (!(await work.move(rule(rules.rollOutStack), { outcome: 'the services are being started' }))) return movedOn
-  } else if (subject.state !== 'DEPLOYING') return movedOn
-
-  const dropped = await removeDropped(tools, work, subject)
-  if (dropped) return dropped
-  const addresses = await reserveAll(tools, work, subject)
+  if (subject.state !== 'BUILDING' && subject.state !== 'DEPLOYING') return movedOn
+  const addresses = subject.state === 'BUILDING' ? await prepare(tools, work, subject) : done(addressesOf(subject))
   if (addresses.kind !== 'done') return endedEarly(tools, work, subject, addresses)
   const env = await referencesOf(tools, subject, addresses.value)
   if (env.kind !== 'done') return endedEarly(tools, work, subject, env)
+  const deploying = subject.state === 'DEPLOYING' ? subject : await begin(work, subject, addresses.value)
+  return deploying ? startAll(tools, work, deploying, env.value, addresses.value) : movedOn
+}
 
-  const outcomes = await Promise.all(
+const droppedOf = (subject: Subject): string[] => {
+  const wanted = new Set(subject.services.map(({ name }) => name))
+  return Object.keys(subject.placed).filter((name) => !wanted.has(name))
+}
+
+/** Services that are not wanted any more go first; then every service has its address before any of them runs. */
+async function prepare({ driver }: Tools, work: Work, subject: Subject): Promise<Outcome<Texts>> {
+  const removed = await all(droppedOf(subject).map((name) => serviceCalls(driver, work, subject, name).remove()))
+  const left = worstOf(removed)
+  // A removal that is refused is not done: it is tried until it is, and then given up.
+  if (left.kind === 'refused') return { kind: 'unreachable', reason: left.reason }
+  if (left.kind !== 'done') return left
+  const addresses: Record<string, string> = {}
+  for (const { name } of subject.services) {
+    const outcome = await serviceCalls(driver, work, subject, name).reserve()
+    if (outcome.kind !== 'done') return outcome
+    addresses[name] = outcome.value.url
+  }
+  return done(addresses)
+}
+
+/** The addresses that the services of this generation were told of each other, whoever began with it. */
+const addressesOf = ({ services, placed }: Subject): Texts =>
+  Object.fromEntries(services.flatMap(({ name }) => (placed[name]?.address ? [[name, placed[name].address]] : [])))
+
+/** Stores the addresses and forgets what was removed; null when the stack or the claim has moved on. */
+async function begin(work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
+  const entries = Object.entries(addresses).map(([name, address]) => [name, { ...subject.placed[name], address }])
+  const placed = Object.fromEntries(entries)
+  const values = { placed: JSON.stringify(placed), removed: droppedOf(subject).join(',') }
+  const outcome = 'the services are being started'
+  return (await work.move(rule(rules.rollOutStack), { ...values, outcome })) ? { ...subject, placed } : null
+}
+
+/** All services side by side; what becomes of each is stored as soon as it is known, one after another: they share a row. */
+async function startAll(tools: Tools, work: Work, subject: Subject, env: Texts, addresses: Texts): Promise<Ending> {
+  let last: Promise<boolean> = Promise.resolve(true)
+  const store = ({ name }: Service, settled: Settled): Promise<boolean> => {
+    const values = { placed: JSON.stringify(placed(subject, name, settled)), removed: '' }
+    const step = () => work.move(rule(rules.progressStack), { ...values, outcome: `${name} is ${settled.state}` })
+    last = last.then(step, step)
+    return last
+  }
+  const outcomes = await all(
     subject.services.map(async (service): Promise<Outcome<Settled> | null> => {
       const known = settledOf(subject, service)
       if (known) return done(known)
-      const settled = await settle(tools, work, subject, service, env.value, addresses.value)
-      if (settled.kind !== 'done') return settled
-      const told = { [service.name]: placed(subject, settled.value) }
-      const moved = await progress(work, told, [], `${service.name} is ${settled.value.state}`)
-      return moved ? settled : null
+      const settled = await settle(tools.driver, work, subject, service, env, addresses)
+      return settled.kind !== 'done' || (await store(service, settled.value)) ? settled : null
     }),
   )
   if (outcomes.includes(null)) return movedOn
-  const open = outcomes.find((outcome) => outcome?.kind !== 'done')
-  if (open) return ended(open, rule(rules.markStackFailed), '')
+  const worst = worstOf(outcomes as Outcome<Settled>[])
+  if (worst.kind !== 'done') return ended(worst, rule(rules.markStackFailed), '')
   return conclude(subject, outcomes as { value: Settled }[])
 }
 
@@ -134,42 +175,10 @@ function conclude(subject: Subject, outcomes: readonly { value: Settled }[]): En
   return { kind: 'finish', rule: rule(rules.markStackHealthy), outcome: `${outcomes.length} services are healthy` }
 }
 
-/** Services that are not wanted any more go first; null when none is left of them. */
-async function removeDropped(tools: Tools, work: Work, subject: Subject): Promise<Ending | null> {
-  const wanted = new Set(subject.services.map(({ name }) => name))
-  const names = Object.keys(subject.placed).filter((name) => !wanted.has(name))
-  if (names.length === 0) return null
-  const outcomes = await Promise.all(names.map((name) => remove(tools, work, subject, name)))
-  const left = outcomes.find(({ kind }) => kind !== 'done')
-  if (left) return ended(left, rule(rules.markStackFailed), '')
-  return (await progress(work, {}, names, `${names.join(', ')} removed`)) ? null : movedOn
-}
-
-/** The address of every service, before any of them runs, so that they can be told of each other. */
-async function reserveAll(
-  { driver }: Tools,
-  work: Work,
-  subject: Subject,
-): Promise<Outcome<Readonly<Record<string, string>>>> {
-  const addresses: Record<string, string> = {}
-  for (const { name } of subject.services) {
-    const outcome = await untilDone(work, () =>
-      work.call((signal) => driver.reserve(serviceRef(subject, name), work.fence, signal)),
-    )
-    if (outcome.kind !== 'done') return outcome.kind === 'refused' ? refused(`${name}: ${outcome.reason}`) : outcome
-    addresses[name] = outcome.value.url
-  }
-  return done(addresses)
-}
-
 /** How soon a stack is tried again that refers to something on its way. */
 const notYetMs = 1_000
 
-async function referencesOf(
-  { db, sealing }: Tools,
-  subject: Subject,
-  addresses: Readonly<Record<string, string>>,
-): Promise<Outcome<Record<string, string>>> {
+async function referencesOf({ db, sealing }: Tools, subject: Subject, addresses: Texts): Promise<Outcome<Texts>> {
   const resolved = await resolveEnv(db, sealing, subject, addresses)
   switch (resolved.kind) {
     case 'resolved':
@@ -185,70 +194,8 @@ async function referencesOf(
 async function endedEarly(tools: Tools, work: Work, subject: Subject, outcome: Outcome<unknown>): Promise<Ending> {
   if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markStackFailed), '')
   const { reason } = outcome
-  const open = subject.services.filter((service) => settledOf(subject, service) === null)
-  const stopped = await Promise.all(open.map(({ name }) => stop(tools, work, subject, name)))
-  const left = stopped.find(({ kind }) => kind !== 'done')
-  if (left) return notStopped(reason, left)
-  return failedWith(
-    reason,
-    Object.fromEntries(open.map(({ name }) => [name, placed(subject, { state: 'FAILED', reason })])),
-  )
-}
-
-const notStopped = (reason: string, left: Outcome<unknown>): Ending => ({
-  kind: 'postpone',
-  outcome: `${reason}; what ran before is not stopped yet, ${left.kind === 'done' ? '' : detailOf(left)}`,
-  failed: true,
-})
-
-/** One service: healthy, or failed with nothing of it left running. */
-async function settle(
-  tools: Tools,
-  work: Work,
-  subject: Subject,
-  service: Service,
-  env: Readonly<Record<string, string>>,
-  addresses: Readonly<Record<string, string>>,
-): Promise<Outcome<Settled>> {
-  const outcome = await start(tools, work, subject, service, env)
-  if (outcome.kind !== 'done' && outcome.kind !== 'refused') return outcome
-  const lost = outcome.kind === 'done' && outcome.value.url !== addresses[service.name] && isReferred(subject, service)
-  if (outcome.kind === 'done' && !lost) {
-    const { url, instanceId } = outcome.value
-    return done({ state: 'HEALTHY', url, instanceId })
-  }
-  const reason =
-    outcome.kind === 'refused'
-      ? outcome.reason
-      : 'its address was lost to a stranger while it started; redeploy the stack'
-  const gone = await stop(tools, work, subject, service.name)
-  if (gone.kind === 'done') return done({ state: 'FAILED', reason })
-  return gone.kind === 'working' || gone.kind === 'stale'
-    ? gone
-    : unreachable(`${reason}; what ran before is not stopped yet, ${detailOf(gone)}`)
-}
-
-const isReferred = (subject: Subject, { name }: Service): boolean =>
-  Object.values(subject.env).some(({ value }) => value === `service://${name}`)
-
-async function start(
-  { driver }: Tools,
-  work: Work,
-  subject: Subject,
-  service: Service,
-  env: Readonly<Record<string, string>>,
-): Promise<Outcome<RunningWorkload>> {
-  const ref = serviceRef(subject, service.name)
-  if (work.recovering) {
-    const seen = await work.call((signal) => driver.observe(ref, signal))
-    if (seen.kind !== 'done') return unknown(`${service.name} not observed, ${detailOf(seen)}`)
-    const { value } = seen
-    if (value.state === 'running' && value.generation === work.operation.generation && value.healthy) {
-      return done({ instanceId: value.instanceId, url: value.url })
-    }
-  }
-  const image = await work.call((signal) => driver.resolveImage(service.image, signal))
-  if (image.kind !== 'done') return image
-  const spec = { ...ref, name: `${subject.name}-${service.name}`, image: service.image, env }
-  return untilDone(work, () => work.call((signal) => driver.ensure(spec, work.fence, signal)))
+  const left = await stopOpen(tools, work, subject)
+  if (left.kind === 'done') return failedWith(reason, failedAll(subject, reason))
+  const said = `${reason}; what ran before is not stopped yet, ${detailOf(left)}`
+  return { kind: 'postpone', outcome: said, failed: true }
 }

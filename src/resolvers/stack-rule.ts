@@ -114,19 +114,24 @@ export const tearDownStack = defineRule({
   },
 })
 
-/** A service's run that was asked about is gone: the whole reason again under the lock, the captured run and its generation. */
+/** By the name of a service: the run of it that was asked about and is gone, and why. */
+const gone = jsonParam('gone')
+
+/** Runs that were asked about are gone: the whole reason again under the lock, the captured runs and their generation. */
 export const giveUpStack = defineRule({
   name: 'giveUpStack',
   subject: {
     ...part,
     action: 'giveUpStack',
     where: byId,
-    guard: (found) => sql`${found.placed} -> ${textParam('service')} ->> 'instanceId' = ${textParam('instanceId')}
-      and ${found.generation} = ${intParam('generation')}`,
+    guard: (
+      found,
+    ) => sql`${found.generation} = ${intParam('generation')} and not exists (select 1 from jsonb_each(${gone}) g
+      where (${found.placed} -> g.key ->> 'instanceId') is distinct from (g.value ->> 'instanceId'))`,
     set: (found) => ({
-      stateReason: sql`${textParam('service')} || ': ' || ${textParam('reason')}`,
-      placed: sql`${found.placed} || jsonb_build_object(${textParam('service')}, jsonb_build_object('generation', ${found.generation},
-        'state', ${failed}, 'reason', ${textParam('reason')}))`,
+      stateReason: textParam('reason'),
+      placed: sql`${found.placed} || (select jsonb_object_agg(g.key, jsonb_build_object('generation', ${found.generation},
+        'state', ${failed}, 'reason', g.value ->> 'reason')) from jsonb_each(${gone}) g)`,
     }),
   },
 })
@@ -147,7 +152,7 @@ const progress = { ...claimed, action: 'progressOperation', set: () => ({ outcom
 /** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
 export const rollOutStack = defineRule({
   name: 'rollOutStack',
-  subject: { ...ofSubject, action: 'rollOutStack' },
+  subject: { ...ofSubject, action: 'rollOutStack', set: (found) => ({ placed: placedNow(found) }) },
   also: progress,
 })
 
