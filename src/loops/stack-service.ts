@@ -1,0 +1,96 @@
+// One service of a stack: a workload of its own, whose incarnation is the stack's with its name. How it is started, stopped
+// and removed under the stack's claim, and what is stored of it once that is settled. Nothing is written down here.
+import { done, type Outcome, unknown, unreachable } from '../drivers/outcome.ts'
+import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
+import type { subjectOf } from '../resolvers/operation.ts'
+import { detailOf, untilDone, type Work } from './effect.ts'
+
+export type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Stack'>>>>
+export type Service = Subject['services'][number]
+type Texts = Readonly<Record<string, string>>
+
+/** What is stored of a service once it is settled at this generation. */
+export type Settled =
+  | { readonly state: 'HEALTHY'; readonly url: string; readonly instanceId: string }
+  | { readonly state: 'FAILED'; readonly reason: string }
+
+export const serviceRef = (subject: Pick<Subject, 'id' | 'incarnation'>, name: string): WorkloadRef => ({
+  subjectId: subject.id,
+  incarnation: `${subject.incarnation}-${name}`,
+})
+
+/** What has become of a service at the stack's generation; null while that is open. */
+export function settledOf(subject: Subject, { name }: Service): Settled | null {
+  const known = subject.placed[name]
+  return known?.generation === subject.generation && known.state !== undefined ? (known as Settled) : null
+}
+
+/** Calls on one service, asked again while the driver is at it; what is not done says which service it is about. */
+export function serviceCalls(driver: RuntimeDriver, work: Work, subject: Subject, name: string) {
+  const ref = serviceRef(subject, name)
+  const asked = async <T>(call: (signal: AbortSignal) => Promise<Outcome<T>>): Promise<Outcome<T>> =>
+    named(name, await untilDone(work, () => work.call(call)))
+  return {
+    reserve: () => asked((signal) => driver.reserve(ref, work.fence, signal)),
+    stop: () => asked((signal) => driver.stop(ref, work.fence, signal)),
+    remove: () => asked((signal) => driver.remove(ref, work.fence, signal)),
+  }
+}
+
+function named<T>(name: string, outcome: Outcome<T>): Outcome<T> {
+  if (outcome.kind === 'done') return outcome
+  if (outcome.kind === 'working') return { ...outcome, detail: `${name}: ${outcome.detail}` }
+  return { ...outcome, reason: `${name}: ${outcome.reason}` }
+}
+
+/** Starts it: healthy, or failed with nothing of it left running; whatever else is open, and says whose it is. */
+export async function settle(
+  driver: RuntimeDriver,
+  work: Work,
+  subject: Subject,
+  service: Service,
+  env: Texts,
+  addresses: Texts,
+): Promise<Outcome<Settled>> {
+  const outcome = await start(driver, work, subject, service, env)
+  if (outcome.kind !== 'done' && outcome.kind !== 'refused') return named(service.name, outcome)
+  const lost = outcome.kind === 'done' && outcome.value.url !== addresses[service.name] && isReferred(subject, service)
+  if (outcome.kind === 'done' && !lost) {
+    const { url, instanceId } = outcome.value
+    return done({ state: 'HEALTHY', url, instanceId })
+  }
+  const reason =
+    outcome.kind === 'refused'
+      ? outcome.reason
+      : 'its address was lost to a stranger while it started; redeploy the stack'
+  const gone = await serviceCalls(driver, work, subject, service.name).stop()
+  if (gone.kind === 'done') return done({ state: 'FAILED', reason })
+  return gone.kind === 'working' || gone.kind === 'stale'
+    ? gone
+    : named(service.name, unreachable(`${reason}; what ran before is not stopped yet, ${detailOf(gone)}`))
+}
+
+const isReferred = (subject: Subject, { name }: Service): boolean =>
+  Object.values(subject.env).some(({ value }) => value === `service://${name}`)
+
+async function start(
+  driver: RuntimeDriver,
+  work: Work,
+  subject: Subject,
+  service: Service,
+  env: Texts,
+): Promise<Outcome<RunningWorkload>> {
+  const ref = serviceRef(subject, service.name)
+  if (work.recovering) {
+    const seen = await work.call((signal) => driver.observe(ref, signal))
+    if (seen.kind !== 'done') return unknown(`not observed, ${detailOf(seen)}`)
+    const { value } = seen
+    if (value.state === 'running' && value.generation === work.operation.generation && value.healthy) {
+      return done({ instanceId: value.instanceId, url: value.url })
+    }
+  }
+  const image = await work.call((signal) => driver.resolveImage(service.image, signal))
+  if (image.kind !== 'done') return image
+  const spec = { ...ref, name: `${subject.name}-${service.name}`, image: service.image, env }
+  return untilDone(work, () => work.call((signal) => driver.ensure(spec, work.fence, signal)))
+}
