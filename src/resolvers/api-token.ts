@@ -4,6 +4,7 @@ import type { ActionClass, Scope } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { apiToken } from '../db/api-token.ts'
 import { entityOfId, newId } from '../db/id.ts'
+import type { LifecycleTable } from '../db/tables.ts'
 import { apiTokenMachine } from '../lifecycle/api-token.ts'
 import { forbidden, notFound, refuse, validationFailed } from '../refusals.ts'
 import { mintToken, type Token } from '../token.ts'
@@ -20,7 +21,7 @@ import {
   versionConflict,
 } from './call.ts'
 import { apiTokenInput, check, nothingElse } from './input.ts'
-import { bring, type Cause, type Database, defineBirth, defineRule, transition } from './transition.ts'
+import { bring, type Cause, type Database, defineBirth, defineBorn, defineRule, transition } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
 
 export type ApiToken = typeof apiToken.$inferSelect
@@ -53,7 +54,46 @@ const createRule = defineBirth({
   },
 })
 
-const revokeRule = defineRule({
+/** The first token of a member, born together with it. */
+export const firstToken = <F extends LifecycleTable>(teamId: (found: F) => SQL) =>
+  defineBorn<typeof apiToken, F>({
+    ...part,
+    action: 'createApiToken',
+    values: (found) => ({
+      id: textParam('tokenId'),
+      teamId: teamId(found),
+      memberId: textParam('memberId'),
+      name: textParam('tokenName'),
+      lookupId: textParam('lookupId'),
+      secretHash: textParam('secretHash'),
+      scopes: listParam('scopes'),
+      actionClasses: listParam('actionClasses'),
+      expiresAt: sql`clock_timestamp() + ${intParam('tokenDays')} * interval '1 day'`,
+    }),
+  })
+
+/** The parameters of `firstToken`, with a new id. */
+export const firstTokenValues = (
+  { name, scopes, actionClasses, days }: FirstToken,
+  { lookupId, secretHash }: Token,
+  tokenId = newId('ApiToken'),
+) => ({
+  tokenId,
+  tokenName: name,
+  lookupId,
+  secretHash,
+  scopes: [...scopes].join(','),
+  actionClasses: [...actionClasses].join(','),
+  tokenDays: days ?? defaultTokenDays,
+})
+interface FirstToken {
+  readonly name: string
+  readonly scopes: Iterable<Scope>
+  readonly actionClasses: Iterable<ActionClass>
+  readonly days?: number
+}
+
+export const revokeRule = defineRule({
   name: 'revokeApiToken',
   subject: {
     ...part,

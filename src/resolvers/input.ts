@@ -1,7 +1,7 @@
 // The rules of input: what a name, an environment variable, a time limit may look like. Checked before anything else is
 // asked, so that a bad input changes nothing and is told all its faults at once.
 import { z } from 'zod'
-import { actionClasses, scopes } from '../auth.ts'
+import { actionClasses, roles, scopes } from '../auth.ts'
 import type { Fault } from '../refusals.ts'
 import { envBytes, maxEnvBytes, maxPatchKeys } from './env.ts'
 
@@ -158,10 +158,23 @@ export const stackInput = z.object({
 export const redeployStackInput = z.object({ services: optional(services) })
 export const nothingElse = z.object({})
 
+/** A name for people. */
+const label = text(100)
+  .min(1, 'must not be empty')
+  .regex(/^\P{C}+$/u, 'may hold no control or format characters')
+
+export const teamInput = z.object({ name: label })
+const role = z.enum(roles, `must be one of ${roles.join(', ')}`)
+export const roleInput = z.object({ role })
+export const invitationInput = z.object({
+  // Whether it reaches anybody is found out by nobody here: it is shown, not written to.
+  email: text(254).regex(/^[^\s@\p{C}]+@[^\s@\p{C}]+$/u, 'must be an e-mail address'),
+  role,
+})
+export const acceptanceInput = z.object({ token: optional(z.string()), name: optional(label) })
+
 export const apiTokenInput = z.object({
-  name: text(100)
-    .min(1, 'must not be empty')
-    .regex(/^\P{C}+$/u, 'may hold no control or format characters'),
+  name: label,
   scopes: z
     .array(z.enum(scopes, `must be one of ${scopes.join(', ')}`))
     .min(1, 'must name at least one scope')

@@ -4,9 +4,11 @@ import { and, eq } from 'drizzle-orm'
 import type { z } from 'zod'
 import type { Action } from '../auth.ts'
 import type { Context } from '../context.ts'
+import { DatabaseFault } from '../db/fault.ts'
 import { entityOfId, type IdEntity } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import type { SubjectTable } from '../db/tables.ts'
+import type { team } from '../db/team.ts'
 import { notFound, type Refusal } from '../refusals.ts'
 import {
   answer,
@@ -21,6 +23,7 @@ import {
   versionConflict,
 } from './call.ts'
 import { check } from './input.ts'
+import { whileNameMoves } from './live-named.ts'
 import {
   type Call,
   type Database,
@@ -32,10 +35,12 @@ import {
   transition,
 } from './transition.ts'
 
+/** What callers move by its id. */
+export type MovedTable = SubjectTable | typeof team
 export type ById = CallInput & { readonly id: string }
 
 /** What is the same for all mutations of an entity. */
-export interface Kind<T extends SubjectTable, A extends string> {
+export interface Kind<T extends MovedTable, A extends string> {
   readonly table: T
   readonly entity: IdEntity
   /** Its word in the schema, e.g. `deployment`. */
@@ -45,7 +50,7 @@ export interface Kind<T extends SubjectTable, A extends string> {
 }
 
 /** What was accepted, or accepted earlier under the same key. */
-export interface Accepted<T extends SubjectTable> {
+export interface Accepted<T extends MovedTable> {
   readonly row: Row<T>
   readonly operation: Operation | null
   readonly replayed: boolean
@@ -55,17 +60,19 @@ export interface Accepted<T extends SubjectTable> {
   readonly result: Record<string, unknown> | null
 }
 
-export interface Particulars<T extends SubjectTable, V, P extends Payload> {
+export interface Particulars<T extends MovedTable, V, P extends Payload> {
   readonly values?: (value: V, context: Context) => Call['values']
   /** What can be told to be wrong before anything is asked; a repeat of a call that won is never refused here. */
   readonly refuseEarly?: (value: V, call: Call) => Promise<Refusal | null>
   /** Explains a refusal when state and version were right. */
-  readonly guard?: (found: Row<T>, value: V) => Refusal
+  readonly guard?: (found: Row<T>, value: V) => Refusal | Promise<Refusal>
+  /** A constraint of that name has stopped the move; null where that is no answer. */
+  readonly constrained?: (constraint: string, value: V) => Promise<Refusal | null>
   readonly payload: (accepted: Accepted<T>, value: V) => P
 }
 
 /** Runs the mutation `action` on the object `input.id`. */
-export function moveById<T extends SubjectTable, A extends string, S extends z.ZodType, P extends Payload>(
+export function moveById<T extends MovedTable, A extends string, S extends z.ZodType, P extends Payload>(
   context: Context,
   kind: Kind<T, A>,
   action: A & Action,
@@ -74,7 +81,7 @@ export function moveById<T extends SubjectTable, A extends string, S extends z.Z
   input: ById,
   particulars: Particulars<T, z.output<S>, P>,
 ): Promise<Result<P>> {
-  return answer(context, kind.entity, action, async (): Promise<Result<P>> => {
+  const decide = async (): Promise<Result<P>> => {
     const checked = check(schema, input)
     if (faulty(checked)) return refuseFaults(checked)
     const entity = entityOfId(input.id)
@@ -88,7 +95,13 @@ export function moveById<T extends SubjectTable, A extends string, S extends z.Z
     }
     const early = await particulars.refuseEarly?.(checked.value, call)
     if (early) return early
-    const found = await transition(context.db, rule, call)
+    const found = await transition(context.db, rule, call).catch(async (error: unknown) => {
+      const constraint = error instanceof DatabaseFault && error.kind === 'constraint' ? error.constraint : undefined
+      const refusal = constraint ? await particulars.constrained?.(constraint, checked.value) : null
+      if (!refusal) throw error
+      return refusal
+    })
+    if ('refusal' in found) return found
     switch (found.kind) {
       case 'moved':
         return particulars.payload({ ...found, replayed: false, result: found.data ?? null }, checked.value)
@@ -107,16 +120,18 @@ export function moveById<T extends SubjectTable, A extends string, S extends z.Z
         throw new Error(`${action} of ${row.id} was refused for no reason that is known`)
       }
     }
-  })
+  }
+  return answer(context, kind.entity, action, () => whileNameMoves(decide))
 }
 
 /** The answer that an earlier call under the same key was given, with the objects as they are now. */
-export async function replay<T extends SubjectTable>(
+export async function replay<T extends MovedTable>(
   context: Context,
   { table, word }: Pick<Kind<T, never>, 'table' | 'word'>,
   found: Replayed,
 ): Promise<Accepted<T>> {
-  const mine = and(eq(table.id, found.subjectId), eq(table.teamId, context.actor.teamId))
+  // A team is its own team.
+  const mine = and(eq(table.id, found.subjectId), eq('teamId' in table ? table.teamId : table.id, context.actor.teamId))
   const [row] = (await context.db
     .select()
     .from(table as never)

@@ -1,17 +1,36 @@
-// Teams. For now the first one, which a new database gets together with its owner's token.
-import { eq, sql } from 'drizzle-orm'
-import { actionClasses, scopes } from '../auth.ts'
-import { apiToken } from '../db/api-token.ts'
+// What may be asked of teams. A team is made with its first owner and that owner's token, all in one statement; its deletion
+// can be taken back for a while, in which nothing of it is touched.
+import { sql } from 'drizzle-orm'
+import type { Context } from '../context.ts'
 import { quoted } from '../db/columns.ts'
-import { DatabaseFault } from '../db/fault.ts'
+import { newId } from '../db/id.ts'
 import { member } from '../db/member.ts'
 import { team, type UsageKind, usageKinds } from '../db/team.ts'
 import { memberMachine } from '../lifecycle/member.ts'
 import { teamMachine } from '../lifecycle/team.ts'
 import { plans } from '../plans.ts'
-import { mintToken, parseToken } from '../token.ts'
-import { bringToken } from './api-token.ts'
-import { bring, type Cause, type Database, defineBirth, defineBorn } from './transition.ts'
+import { lookAt } from '../refusals.ts'
+import { mintToken } from '../token.ts'
+import { type ApiToken, firstToken, firstTokenValues } from './api-token.ts'
+import { apiTokensById } from './api-token-read.ts'
+import {
+  answer,
+  type CallInput,
+  callOptions,
+  causeOf,
+  faulty,
+  illegalState,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+} from './call.ts'
+import { check, nothingElse, teamInput } from './input.ts'
+import { type MemberView, membersById } from './member-read.ts'
+import { type Accepted, type ById, type Kind, moveById } from './move-by-id.ts'
+import { type Team, teamsById } from './team-read.ts'
+import * as rules from './team-rule.ts'
+import { bring, type Call, type Database, defineBirth, defineBorn } from './transition.ts'
 import type { Cap } from './transition-counter.ts'
 import { jsonParam, textParam } from './transition-statement.ts'
 
@@ -47,63 +66,124 @@ const createRule = defineBirth({
         role: sql`'owner'`,
       }),
     }),
+    firstToken(() => textParam('id')),
   ],
+  result: sql`jsonb_build_object('memberId', ${textParam('memberId')}, 'tokenId', ${textParam('tokenId')})`,
 })
 
-// Fixed ids: replicas that start at once on a new database make one team and one token between them.
-const firstTeam = 'team_00000000000000000000000001'
-const firstMember = 'mem_00000000000000000000000001'
-const firstToken = 'tok_00000000000000000000000001'
-const yearMs = 365 * 86_400_000
-
-/**
- * Gives a new database its first team and owner token; does nothing to one that has them. Returns the plaintext when
- * this very call stored it, else null. `given` is the token to store; without it one is made.
- */
-export async function bootstrap(db: Database, given: string | null): Promise<string | null> {
-  const cause: Cause = { actor: { kind: 'system', id: 'bootstrap' }, requestId: 'bootstrap' }
-  const [known] = await db.select({ id: apiToken.id }).from(apiToken).where(eq(apiToken.id, firstToken))
-  if (known) return null
-  await once(() =>
-    bring(db, createRule, {
-      ...cause,
-      id: firstTeam,
-      values: {
-        name: 'first',
-        plan: 'standard',
-        caps: JSON.stringify(plans.standard),
-        memberId: firstMember,
-        identity: `local:${firstMember}`,
-        memberName: 'first owner',
-        email: null,
-      },
-    }),
-  )
-  const token = given === null ? mintToken() : { ...parsed(given), plaintext: given }
-  const facts = {
-    memberId: firstMember,
-    name: 'first owner',
-    scopes,
-    actionClasses,
-    expiresAt: new Date(Date.now() + yearMs),
-  }
-  const stored = await once(() => bringToken(db, firstTeam, facts, token, { ...cause, id: firstToken }))
-  return stored ? token.plaintext : null
+/** The first owner of a team. */
+interface Owner {
+  readonly memberId: string
+  readonly identity: string
+  readonly name: string
+  readonly email: string | null
 }
 
-function parsed(given: string) {
-  const token = parseToken(given)
-  if (!token) throw new Error('PAWL_BOOTSTRAP_TOKEN is not a token: `npm run new-token` prints one that is')
-  return token
+/** Makes a team of the standard plan with its first owner and that owner's first token. */
+export const bringTeam = (
+  db: Database,
+  call: Call & { id: string },
+  name: string,
+  owner: Owner,
+  token: ReturnType<typeof firstTokenValues>,
+) =>
+  bring(db, createRule, {
+    ...call,
+    values: {
+      name,
+      plan: 'standard',
+      caps: JSON.stringify(plans.standard),
+      memberId: owner.memberId,
+      identity: owner.identity,
+      memberName: owner.name,
+      email: owner.email,
+      ...token,
+    },
+  })
+
+/** What a payload shows of a team that was just made; null where the caller is no member of it any more. */
+export interface NewTeamPayload extends Payload {
+  readonly team: Team | null
+  readonly member: MemberView | null
+  readonly token: Pick<ApiToken, 'id'> | null
+  /** Shown once: null in a replay. */
+  readonly plaintext: string | null
 }
 
-/** False when somebody else was first. */
-async function once(make: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await make()
-    return true
-  } catch (error) {
-    if (error instanceof DatabaseFault && error.kind === 'constraint' && error.sqlState === '23505') return false
-    throw error
-  }
+/** Makes a team; whoever asks is its first owner, under the identity that it has here. */
+export const createTeam = (context: Context, input: CallInput & { name: string }): Promise<Result<NewTeamPayload>> =>
+  answer(context, 'Team', 'createTeam', async (): Promise<Result<NewTeamPayload>> => {
+    const checked = check(teamInput, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    const { db, actor } = context
+    const [self] = actor.memberId === null ? [] : await membersById(db, actor.teamId, [actor.memberId])
+    if (!self) throw new Error('a team is made by a member')
+    const minted = mintToken()
+    const memberId = newId('Member')
+    const { identity, name, email } = self
+    const token = firstTokenValues({ name: 'first token', scopes: actor.scopes, actionClasses: actor.classes }, minted)
+    const id = newId('Team')
+    const call = { ...causeOf(context), id, ...callOptions('createTeam', input, checked) }
+    const found = await bringTeam(db, call, checked.value.name, { memberId, identity, name, email }, token)
+    switch (found.kind) {
+      case 'moved':
+        return { ...(await made(db, id, { memberId, ...token })), plaintext: minted.plaintext, replayed: false }
+      case 'replayed':
+        return { ...(await made(db, found.subjectId, found.result)), plaintext: null, replayed: true }
+      case 'key-reused':
+        return keyReused('createTeam', found)
+      default:
+        throw new Error(`a birth cannot be ${found.kind}`)
+    }
+  })
+
+async function made(db: Database, teamId: string, born: Record<string, unknown> | null) {
+  const { memberId, tokenId } = (born ?? {}) as { memberId: string; tokenId: string }
+  const [[own], [row], [token]] = await Promise.all([
+    membersById(db, teamId, [memberId]),
+    teamsById(db, teamId, [teamId]),
+    apiTokensById(db, teamId, [tokenId]),
+  ])
+  return own?.state === 'ACTIVE'
+    ? { team: row ?? null, member: own, token: token ?? null }
+    : { team: null, member: null, token: null }
 }
+
+const kind: Kind<typeof team, 'deleteTeam' | 'restoreTeam'> = {
+  table: team,
+  entity: 'Team',
+  word: 'team',
+  wrongState: async (_db, action, row) => {
+    const from = teamMachine.moves[action].from as readonly string[]
+    return illegalState(
+      'IllegalState',
+      `${action} is not possible: the team ${row.name} has been ${row.state} since ${row.stateChangedAt.toISOString()}. ` +
+        `${action} starts from ${from.join(', ')}.`,
+      { team: row, action },
+      [lookAt('team', { id: row.id }, 'See what becomes of it, and when.')],
+      false,
+    )
+  },
+}
+export interface TeamPayload extends Payload {
+  readonly team: Team
+}
+const payload = ({ row, replayed }: Accepted<typeof team>): TeamPayload => ({ team: row, replayed })
+
+/** Asks for the end of the caller's team. It can be restored for a while; until then nothing of it is touched. */
+export const deleteTeam = (context: Context, input: ById) =>
+  moveById(context, kind, 'deleteTeam', rules.deleteTeam, nothingElse, input, { payload })
+
+/** Takes the deletion back. */
+export const restoreTeam = (context: Context, input: ById) =>
+  moveById(context, kind, 'restoreTeam', rules.restoreTeam, nothingElse, input, {
+    guard: (row) =>
+      illegalState(
+        'IllegalState',
+        `restoreTeam is not possible any more: the team ${row.name} could be restored until ${row.deletionAt?.toISOString()}.`,
+        { team: row, action: 'restoreTeam' },
+        [lookAt('team', { id: row.id }, 'See what becomes of it.')],
+        false,
+      ),
+    payload,
+  })

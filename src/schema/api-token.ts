@@ -10,7 +10,7 @@ import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { declareMutation } from './mutation.ts'
-import { ApiTokenRef, NodeRef } from './ref.ts'
+import { ApiTokenRef, MemberRef, NodeRef } from './ref.ts'
 
 const ApiTokenState = stateEnum(apiTokenMachine)
 
@@ -21,6 +21,15 @@ ApiTokenRef.implement({
     ...lifecycleFields(t, ApiTokenState as never, (row, { actor }) => apiTokenActions(actor, row)),
     name: t.exposeString('name', { description: 'What it is for.' }),
     scopes: t.exposeStringList('scopes', { description: 'What it may do: read, deploy, env:read, admin and others.' }),
+    actionClasses: t.exposeStringList('actionClasses', {
+      description: 'Actions of which gravity: read, reversible, creating, irreversible.',
+    }),
+    member: t.field({
+      type: MemberRef,
+      nullable: true,
+      description: 'Whom it stands for: it may do no more than the role of this member, and ends with it.',
+      resolve: (row, _args, { loaders }) => loaders.member.load(row.memberId),
+    }),
     expiresAt: t.expose('expiresAt', { type: 'DateTime', description: 'Until when it works.' }),
     lastUsedAt: t.expose('lastUsedAt', {
       type: 'DateTime',
@@ -75,12 +84,17 @@ declareMutation<calls.ApiTokenPayload>({
   name: 'createApiToken',
   machine: apiTokenMachine,
   summary:
-    'Makes a token for the caller’s team. It can be given only scopes that the caller has. Its plaintext is shown once, here.',
+    'Makes a token of the caller, who stands behind all that is done with it: it may never do more than the caller’s role, and ' +
+    'is dead when the caller is removed. It can be given only scopes and action classes that the caller has. Its plaintext is shown once, here.',
   undo: '`revokeApiToken`.',
   versioned: false,
   input: (t) => ({
     name: t.string({ required: true, description: 'What it is for: 1 to 100 characters.' }),
     scopes: t.stringList({ required: true, description: 'At least one of those that the caller has.' }),
+    actionClasses: t.stringList({
+      description:
+        'At least one of read, reversible, creating, irreversible that the caller has; all of the caller’s when nothing is said.',
+    }),
     expiresAt: t.field({
       type: 'DateTime',
       description: `Until when it works: at most 366 days from now; ${calls.defaultTokenDays} days when nothing is said.`,

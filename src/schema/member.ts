@@ -1,4 +1,5 @@
-// Members and invitations in the schema, with their lists. The mutations are in member-mutation.ts.
+// Members and invitations in the schema, with their lists. The mutations are in member-mutation.ts and
+// invitation-mutation.ts.
 import { roles } from '../auth.ts'
 import { entityOfId } from '../db/id.ts'
 import { invitationMachine } from '../lifecycle/invitation.ts'
@@ -66,8 +67,8 @@ InvitationRef.implement({
   }),
 })
 
-const MemberConnection = connectionOf(MemberRef, 'newest first')
-const InvitationConnection = connectionOf(InvitationRef, 'newest first')
+export const MemberConnection = connectionOf(MemberRef, 'newest first')
+export const InvitationConnection = connectionOf(InvitationRef, 'newest first')
 
 const ofMembers = builder.inputType('MemberFilter', {
   description: 'All that is given must hold.',

@@ -52,6 +52,14 @@ const further: Record<string, string[]> = {
   cancelOperation: ['IllegalState'],
   createApiToken: [],
   revokeApiToken: ['TokenAlreadyRevoked'],
+  createTeam: [],
+  deleteTeam: ['IllegalState'],
+  restoreTeam: ['IllegalState'],
+  inviteMember: [],
+  acceptInvitation: ['IllegalState', 'AlreadyMember', 'QuotaExceeded'],
+  withdrawInvitation: ['IllegalState'],
+  setMemberRole: ['IllegalState', 'LastOwner', 'QuotaExceeded'],
+  removeMember: ['IllegalState', 'LastOwner'],
 }
 
 test('every mutation is known here', () => {
@@ -223,7 +231,7 @@ test('the shapes that outside checks rely on', () => {
   expect(fieldsOf('Query').sort()).toEqual(
     (
       'apiToken apiTokens deployment deployments events invitation invitations lifecycles member members node nodes ' +
-      'operation operations promotionApproval promotionApprovals resource resources secret secrets stack stacks stuck viewer'
+      'operation operations promotionApproval promotionApprovals resource resources secret secrets stack stacks stuck team viewer'
     ).split(' '),
   )
 })

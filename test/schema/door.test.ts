@@ -70,12 +70,14 @@ describe('who is let in', () => {
     expect((await api.call(query, {}, token)).status).toBe(401)
   })
 
-  test('a team that is on its way out lets nobody in', async () => {
+  test('a team that can be restored is read; one that is being torn down lets nobody in', async () => {
     const sql = superuser(api.database.url)
     const { createTeam } = await import('../fixture.ts')
     const leaving = await createTeam(api.database.url)
     expect((await api.call(query, {}, leaving.token)).status).toBe(200)
     await sql`update team set state = 'DELETION_REQUESTED', version = version + 1 where id = ${leaving.teamId}`
+    expect((await api.call(query, {}, leaving.token)).status).toBe(200)
+    await sql`update team set state = 'DELETING', version = version + 1 where id = ${leaving.teamId}`
     expect((await api.call(query, {}, leaving.token)).status).toBe(401)
     await sql.end()
   })
