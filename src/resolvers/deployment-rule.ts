@@ -6,6 +6,7 @@ import { operation } from '../db/operation.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
+import { referencesResolve, whereResolved } from './reference-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -23,6 +24,10 @@ const renewed = (found: typeof deployment) => ({
   expiresAt: sql`case when ${intParam('ttlHours')} is null then ${found.expiresAt} else ${hoursFromNow} end`,
 })
 
+/** What runs with its variables as they are is started only when all of their references lead somewhere. */
+const resolves = (found: typeof deployment) => referencesResolve(found.env, found)
+const firstEnv = mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` })
+
 export const deploy = defineBirth({
   ...part,
   name: 'deploy',
@@ -34,8 +39,11 @@ export const deploy = defineBirth({
     environment: textParam('environment'),
     name: textParam('name'),
     image: textParam('image'),
-    env: mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` }),
-    envRevision: sql`1`,
+    env: firstEnv,
+    envRevision: whereResolved(sql`1`, firstEnv, {
+      teamId: textParam('teamId'),
+      environment: textParam('environment'),
+    }),
     ttlPolicy: sql`case when ${intParam('ttlHours')} is null then 'PERMANENT' else 'TTL' end`,
     expiresAt: hoursFromNow,
     incarnation: textParam('incarnation'),
@@ -48,6 +56,7 @@ export const redeployDeployment = defineRule({
     ...part,
     action: 'redeployDeployment',
     where: byId,
+    guard: resolves,
     set: (found) => ({ image: sql`coalesce(${textParam('image')}, ${found.image})` }),
   },
   called: true,
@@ -65,7 +74,7 @@ export const redeployByName = defineRule({
       eq(deployment.name, textParam('name')),
       inArray(deployment.state, [...liveDeploymentStates]),
     ) as SQL,
-    guard: envGuard,
+    guard: (found) => sql`${envGuard(found)} and ${referencesResolve(mergedEnv(found), found)}`,
     set: renewed,
   },
   called: true,
@@ -78,14 +87,15 @@ export const retryRollOut = defineRule({
     ...part,
     action: 'redeployDeployment',
     where: byId,
-    guard: (found) => sql`${found.state} = 'FAILED' and ${found.generation} = ${intParam('generation')}`,
+    guard: (found) =>
+      sql`${found.state} = 'FAILED' and ${found.generation} = ${intParam('generation')} and ${resolves(found)}`,
   },
   called: true,
 })
 
 export const startDeployment = defineRule({
   name: 'startDeployment',
-  subject: { ...part, action: 'startDeployment', where: byId },
+  subject: { ...part, action: 'startDeployment', where: byId, guard: resolves },
   called: true,
 })
 

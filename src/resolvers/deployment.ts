@@ -2,12 +2,11 @@
 // answers with a payload or a typed refusal. Effects are carried out by the dispatcher, never here.
 import { randomBytes } from 'node:crypto'
 import { and, desc, eq, ne } from 'drizzle-orm'
-import { lacking } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
-import { forbidden, type Refusal, validationFailed } from '../refusals.ts'
+import { type Refusal, validationFailed } from '../refusals.ts'
 import {
   answer,
   type CallInput,
@@ -22,13 +21,15 @@ import {
 } from './call.ts'
 import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
-import { type EnvPatch, envValues, mergeCounts } from './env.ts'
+import { type EnvPatch, entriesAfter, envBytes, envValues, maxEnvBytes, mergeCounts } from './env.ts'
 import { envRefusal } from './env-refusal.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
+import { refuseReferences, refuseUnresolved } from './reference-refusal.ts'
+import { unresolvedConstraint } from './reference-rule.ts'
 import { bring, type Call, type Operation, startsFrom, transition } from './transition.ts'
 
 type Deployment = why.Deployment
@@ -57,11 +58,15 @@ export const redeployDeployment = (context: Context, input: ById & { image?: str
   moveById(context, kind, 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
     values: ({ image }) => ({ image }),
     refuseEarly: ({ image }, call) => refuseImage(context, call, image),
+    guard: (row) => refuseUnresolved(context.db, row, { deployment: row }),
     payload,
   })
 
 export const startDeployment = (context: Context, input: ById) =>
-  moveById(context, kind, 'startDeployment', rules.startDeployment, nothingElse, input, { payload })
+  moveById(context, kind, 'startDeployment', rules.startDeployment, nothingElse, input, {
+    guard: (row) => refuseUnresolved(context.db, row, { deployment: row }),
+    payload,
+  })
 
 export const stopDeployment = (context: Context, input: ById) =>
   moveById(context, kind, 'stopDeployment', rules.stopDeployment, nothingElse, input, { payload })
@@ -108,11 +113,7 @@ async function refuseEnv(
   variables: EnvPatch['set'],
 ): Promise<Refusal | null> {
   const reserved = variables.findIndex(({ key }) => context.images.reserves(key))
-  const missing = variables.some(({ value }) => value.startsWith('resource://'))
-    ? lacking(context.actor, 'readResourceConnection')
-    : null
-  if ((reserved < 0 && !missing) || (await answeredBefore(context.db, call))) return null
-  if (missing) return forbidden(missing)
+  if (reserved < 0 || (await answeredBefore(context.db, call))) return refuseReferences(context, call, variables)
   const path = ['input', field, String(reserved), 'key']
   return validationFailed([{ path, message: `is ${variables[reserved]?.key}, which the runtime keeps to itself` }])
 }
@@ -161,7 +162,7 @@ async function decideDeploy(context: Context, input: DeployInput): Promise<Resul
   const found = await (redeploy
     ? transition(context.db, rules.redeployByName, call)
     : bring(context.db, rules.deploy, call)
-  ).catch((error: unknown) => constrained(context, error, { name, environment, image }))
+  ).catch((error: unknown) => constrained(context, error, { name, environment, image, env }))
   if ('refusal' in found) return found
   switch (found.kind) {
     case 'moved':
@@ -179,17 +180,27 @@ async function decideDeploy(context: Context, input: DeployInput): Promise<Resul
       if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
         return versionConflict('deployment', row, checked.expectedVersion)
       }
-      return validationFailed([
-        { path: ['input', 'env'], message: 'would make the environment larger than 65536 bytes' },
-      ])
+      const after = entriesAfter(row.env, patch)
+      if (envBytes(after) > maxEnvBytes)
+        return validationFailed([
+          { path: ['input', 'env'], message: `would make the environment larger than ${maxEnvBytes} bytes` },
+        ])
+      const merged = { ...row, env: asEnv([...after].map(([key, value]) => ({ key, value }))) }
+      return refuseUnresolved(context.db, merged, { deployment: row })
     }
   }
 }
 
+const asEnv = (variables: EnvPatch['set']) => Object.fromEntries(variables.map(({ key, value }) => [key, { value }]))
+
 type Wanted = { name: string; environment: string; image: string }
 
-/** A constraint decided a birth: the name is held, or the plan is full. */
-async function constrained(context: Context, error: unknown, wanted: Wanted): Promise<Refusal> {
+/** A constraint decided a birth: the name is held, the plan is full, or a reference leads nowhere. */
+async function constrained(
+  context: Context,
+  error: unknown,
+  wanted: Wanted & { env: EnvPatch['set'] },
+): Promise<Refusal> {
   const { db, actor } = context
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'deployment_name') {
@@ -198,6 +209,10 @@ async function constrained(context: Context, error: unknown, wanted: Wanted): Pr
     return why.nameTaken(holder, wanted.image)
   }
   if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'deployments')
+  if (error.constraint === unresolvedConstraint) {
+    const { environment, env } = wanted
+    return refuseUnresolved(db, { teamId: actor.teamId, environment, env: asEnv(env) }, {})
+  }
   throw error
 }
 

@@ -1,7 +1,7 @@
 // Why a merge of environment variables was refused though the state was right, the same for all that have an environment.
 import type { Env } from '../db/env.ts'
 import { lookAt, type Refusal, refuse } from '../refusals.ts'
-import { type EnvPatch, envBytes, envConflicts, maxEnvBytes } from './env.ts'
+import { type EnvPatch, entriesAfter, envBytes, envConflicts, maxEnvBytes } from './env.ts'
 
 /** Somebody was faster, or it is too much; `word` is the object's in the schema. Tells keys, never values. */
 export function envRefusal(word: 'deployment' | 'stack', row: { id: string; env: Env }, patch: EnvPatch): Refusal {
@@ -20,11 +20,4 @@ export function envRefusal(word: 'deployment' | 'stack', row: { id: string; env:
     facts: { bytes, maxBytes: maxEnvBytes, [word]: row },
     remedies: [lookAt(word, { id: row.id }, 'See which keys there are, and unset what is not needed.')],
   })
-}
-
-function entriesAfter(env: Env, patch: EnvPatch): Map<string, string> {
-  const entries = new Map(Object.entries(env).map(([key, { value }]) => [key, value]))
-  for (const key of patch.unset) entries.delete(key)
-  for (const { key, value } of patch.set) entries.set(key, value)
-  return entries
 }

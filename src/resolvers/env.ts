@@ -75,6 +75,14 @@ export const mergeCounts = (before: Env, patch: EnvPatch): { keysSet: number; ke
   keysDeleted: patch.unset.filter((key) => Object.hasOwn(before, key)).length,
 })
 
+/** The variables as the patch leaves them. */
+export function entriesAfter(env: Env, patch: EnvPatch): Map<string, string> {
+  const entries = new Map(Object.entries(env).map(([key, { value }]) => [key, value]))
+  for (const key of patch.unset) entries.delete(key)
+  for (const { key, value } of patch.set) entries.set(key, value)
+  return entries
+}
+
 /** Size of an environment in bytes, as it is bounded. */
 export const envBytes = (entries: Iterable<readonly [string, string]>): number => {
   let bytes = 0

@@ -3,8 +3,11 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { lackingScope, subjectScope } from '../auth.ts'
 import type { Context } from '../context.ts'
+import type { deployment } from '../db/deployment.ts'
 import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
+import type { stack } from '../db/stack.ts'
+import type { LifecycleTable } from '../db/tables.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { callInstead, forbidden, lookAt, notFound, type Refusal } from '../refusals.ts'
 import {
@@ -22,8 +25,10 @@ import {
 } from './call.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
+import { whileNameMoves } from './live-named.ts'
 import { type SubjectType, stateIs, subjects } from './operation-rule.ts'
 import { answeredBefore } from './read-back.ts'
+import { refuseUnresolved } from './reference-refusal.ts'
 import { cancelProvision } from './resource-rule.ts'
 import { cancelStackRollOut, retryStackRollOut } from './stack-rule.ts'
 import { type Call, type Database, type Operation, type Row, type Rule, transition } from './transition.ts'
@@ -57,7 +62,7 @@ function onOperation(
   action: 'retryOperation' | 'cancelOperation',
   input: ById,
 ): Promise<Result<OperationPayload>> {
-  return answer(context, 'Operation', action, async (): Promise<Result<OperationPayload>> => {
+  const decide = async (): Promise<Result<OperationPayload>> => {
     const checked = check(nothingElse, input)
     if (faulty(checked)) return refuseFaults(checked)
     const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
@@ -96,9 +101,21 @@ function onOperation(
       case 'missing':
         return notFound('operation', input.id)
       case 'refused':
-        return refusedNow(action, (await find(context, work.id)) ?? work, checked.expectedVersion)
+        return (
+          (action === 'retryOperation' ? await unresolved(context, work, found.found) : null) ??
+          refusedNow(action, (await find(context, work.id)) ?? work, checked.expectedVersion)
+        )
     }
-  })
+  }
+  return answer(context, 'Operation', action, () => whileNameMoves(decide))
+}
+
+/** The failed subject is as it was, so its references are what has stopped the retry; null when it has moved on. */
+async function unresolved(context: Context, work: Operation, found: Row<LifecycleTable>): Promise<Refusal | null> {
+  const subject = found as Row<typeof deployment | typeof stack>
+  if (!isRetriable(work.kind) || subject.state !== 'FAILED' || subject.generation !== work.generation) return null
+  const services = 'services' in subject ? subject.services.map(({ name }) => name) : []
+  return refuseUnresolved(context.db, subject, { [work.subjectType.toLowerCase()]: subject }, services)
 }
 
 const startingState = { retryOperation: 'FAILED', cancelOperation: 'PENDING' } as const

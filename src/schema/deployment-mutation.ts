@@ -46,7 +46,7 @@ declareMutation<calls.DeploymentPayload>({
     redeploy: t.boolean({ description: 'Roll out the live one of that name instead of making one.' }),
   }),
   payload: accepted,
-  refusals: ['NotRedeployable', 'NothingToRedeploy', 'NameTaken', 'QuotaExceeded'],
+  refusals: ['NotRedeployable', 'NothingToRedeploy', 'NameTaken', 'QuotaExceeded', 'SecretUnresolved'],
   resolve: calls.deploy,
 })
 
@@ -59,7 +59,7 @@ declareMutation<calls.DeploymentPayload>({
   versioned: true,
   input: (t) => ({ ...id(t), image: t.string({ description: `${image} Without one the image stays.` }) }),
   payload: accepted,
-  refusals: ['NotRedeployable'],
+  refusals: ['NotRedeployable', 'SecretUnresolved'],
   resolve: calls.redeployDeployment,
 })
 
@@ -83,7 +83,7 @@ declareMutation<calls.DeploymentPayload>({
   versioned: true,
   input: id,
   payload: accepted,
-  refusals: ['IllegalState'],
+  refusals: ['IllegalState', 'SecretUnresolved'],
   resolve: calls.startDeployment,
 })
 

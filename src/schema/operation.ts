@@ -127,7 +127,7 @@ declareMutation<calls.OperationPayload>({
   versioned: true,
   input: id,
   payload,
-  refusals: ['IllegalState'],
+  refusals: ['IllegalState', 'SecretUnresolved'],
   resolve: calls.retryOperation,
 })
 

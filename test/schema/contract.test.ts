@@ -30,10 +30,10 @@ test.each([...generated()])('%s is what the declarations say', (path, text) => {
 
 /** The further refusals of each mutation, written out again by hand from the contract. */
 const further: Record<string, string[]> = {
-  deploy: ['NotRedeployable', 'NothingToRedeploy', 'NameTaken', 'QuotaExceeded'],
-  redeployDeployment: ['NotRedeployable'],
+  deploy: ['NotRedeployable', 'NothingToRedeploy', 'NameTaken', 'QuotaExceeded', 'SecretUnresolved'],
+  redeployDeployment: ['NotRedeployable', 'SecretUnresolved'],
   stopDeployment: ['IllegalState'],
-  startDeployment: ['IllegalState'],
+  startDeployment: ['IllegalState', 'SecretUnresolved'],
   deleteDeployment: ['IllegalState', 'DeploymentAlreadyDeleted'],
   mergeDeploymentEnv: ['IllegalState', 'EnvConflict', 'EnvTooLarge'],
   setDeploymentTtl: ['NotExtendable'],
@@ -48,7 +48,7 @@ const further: Record<string, string[]> = {
   redeployStack: ['StackDeleting', 'SecretUnresolved'],
   deleteStack: ['StackAlreadyDeleted'],
   mergeStackEnv: ['StackDeleting', 'EnvConflict', 'EnvTooLarge'],
-  retryOperation: ['IllegalState'],
+  retryOperation: ['IllegalState', 'SecretUnresolved'],
   cancelOperation: ['IllegalState'],
   createApiToken: [],
   revokeApiToken: ['TokenAlreadyRevoked'],
