@@ -15,6 +15,7 @@ import { createLog, type Log } from './log.ts'
 import { countMoves, type Told } from './loops/count.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
 import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
+import { exchangeUsageLoop } from './loops/exchange-usage.ts'
 import { expireLoop } from './loops/expire.ts'
 import { type Loop, startLoop } from './loops/loop.ts'
 import { measureLoop } from './loops/measure.ts'
@@ -26,6 +27,7 @@ import { teardownLoop } from './loops/teardown.ts'
 import { trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { provisionersFor } from './provisioning.ts'
+import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
@@ -98,10 +100,16 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   down.add('work', 'the sequencer', () => sequencer.stop())
   const worker = config.role === 'api' ? null : startWorker({ work, driver, provisioners, sealing, metrics, log }, down)
   if (worker) await nudges.listen(() => worker.nudge())
+  const rate = createRateLimit()
+  if (api) {
+    const exchange = startLoop(exchangeUsageLoop(work.db, rate), { metrics, log })
+    down.add('work', 'the exchange of what was spent', () => exchange.stop())
+  }
   let begun = false
   const server = createHttpServer({
     graphql: api && {
       db: api.db,
+      rate,
       images: driver,
       sealing,
       introspection,

@@ -2,6 +2,7 @@
 // other from time to time what they have let through, so that all of them share one budget; while they cannot, each goes
 // by its own. Pure: the clock is given, and whoever exchanges (src/loops/exchange-usage.ts) brings in the news. Libraries
 // for this write to a store at every request, or share nothing; what is here neither waits for a database nor needs one.
+import { LRUCache } from 'lru-cache'
 import { type Rate, type RateScope, rates as usualRates } from './plans.ts'
 
 /**
@@ -17,7 +18,7 @@ const tinyPoints = 1e-6
 const maxBuckets = 20_000
 /** Buckets that one exchange tells of at most; the rest is told by the next one. */
 const maxTold = 2_000
-/** Counters of other replicas that are kept in mind per term at most. */
+/** Counters of other replicas that are kept in mind at most, twice: those of this term, and those of the one before. */
 const maxCounters = 50_000
 
 /** Who pays: an actor, as authentication gave it. */
@@ -92,7 +93,7 @@ export function createRateLimit({
   process = crypto.randomUUID(),
 }: RateLimitOptions = {}): RateLimit {
   const horizonMs = Math.max(...Object.values(rates).map(({ burst, perSecond }) => (burst / perSecond) * 1_000))
-  const buckets = new Map<string, Bucket>()
+  const buckets = new LRUCache<string, Bucket>({ max: maxBuckets })
   /** Let through here and not told yet. */
   const pending = new Map<string, number>()
   /** Told in this term. */
@@ -113,7 +114,7 @@ export function createRateLimit({
     const bucket = buckets.get(name) ?? { tokens: rate.burst, atMs: now }
     bucket.tokens = refilled(bucket, rate, now)
     bucket.atMs = Math.max(bucket.atMs, now)
-    putLast(buckets, name, bucket, maxBuckets)
+    buckets.set(name, bucket)
     return bucket
   }
 
@@ -137,13 +138,13 @@ export function createRateLimit({
       }))
       // What costs more than a bucket holds waits for a full one, and leaves it in debt.
       const lacks = ({ rate, bucket }: (typeof held)[number], wanted: number) =>
-        Math.min(wanted, rate.burst) - bucket.tokens
-      if (held.every((each) => lacks(each, points) < tinyPoints)) {
+        Math.min(wanted, rate.burst) - bucket.tokens - tinyPoints
+      if (held.every((each) => lacks(each, points) <= 0)) {
         for (const { name, bucket } of held) {
           bucket.tokens -= points
-          // Stays where it stands: in the order in which they came, everybody is told of.
-          if (pending.has(name)) pending.set(name, (pending.get(name) ?? 0) + points)
-          else putLast(pending, name, points, maxBuckets)
+          const before = pending.get(name)
+          // Only where nobody could be told for long: a few more are not told of.
+          if (before !== undefined || pending.size < maxBuckets) pending.set(name, (before ?? 0) + points)
         }
         return null
       }
@@ -156,7 +157,7 @@ export function createRateLimit({
     budgets(payer) {
       const now = nowMs()
       const entries = scopesOf(payer).map(([limit, name]) => {
-        const bucket = buckets.get(name)
+        const bucket = buckets.peek(name)
         const tokens = bucket ? refilled(bucket, rates[limit], now) : rates[limit].burst
         return [limit, { ...rates[limit], remaining: Math.max(0, Math.floor(tokens)) }]
       })
@@ -201,7 +202,11 @@ export function createRateLimit({
         if (fresh > 0) bucketOf(name, rate, now).tokens -= Math.min(fresh, rate.burst)
       }
     },
-    size: () => ({ buckets: buckets.size, untold: pending.size, counters: known.size + knownBefore.size }),
+    size: () => ({
+      buckets: buckets.size,
+      untold: pending.size,
+      counters: counters.size + known.size + knownBefore.size,
+    }),
   }
 }
 
@@ -209,12 +214,3 @@ const scopesOf = ({ id, teamId }: Payer): readonly [RateScope, string][] => [
   ['actor', `actor:${id}`],
   ['team', `team:${teamId}`],
 ]
-
-/** Puts an entry at the end of a map of at most `most` entries; what stood there longest makes room. */
-function putLast<V>(map: Map<string, V>, name: string, value: V, most: number): void {
-  map.delete(name)
-  map.set(name, value)
-  if (map.size <= most) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
-}

@@ -36,7 +36,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'auth.ts': { from: ['lifecycle'], pure: true },
   'token.ts': { from: [] },
   'plans.ts': { from: [], types: ['db'], pure: true },
-  'rate-limit.ts': { from: ['plans.ts'], pure: true },
+  'rate-limit.ts': { from: ['plans.ts'], packages: ['lru-cache'], pure: true },
   'secret-keys.ts': { from: [] },
   'sealing.ts': { from: [], types: ['secret-keys.ts'] },
   'oidc.ts': { from: [], packages: ['jose'] },
