@@ -55,6 +55,22 @@ export const resourceMachine = declareMachine({
       guard: 'the name is free in its environment and the plan has room',
       description: 'Make a resource.',
     },
+    twinResource: {
+      from: 'birth',
+      to: 'PROVISIONING',
+      by: ['caller'],
+      refusal: 'TwinExists',
+      effect: 'resource.provision',
+      guard: 'the approval is used up in the same statement; the name is free in the target environment and the plan has room',
+      description: 'Make a resource of the same type and name in another environment; it holds nothing of the first one.',
+    },
+    sendResource: {
+      from: live,
+      to: 'same',
+      by: ['caller'],
+      refusal: 'ResourceAlreadyDeleted',
+      description: 'Be the source of a twin that needs no approval.',
+    },
     markResourceActive: {
       from: ['PROVISIONING'],
       to: 'ACTIVE',

@@ -44,6 +44,13 @@ export const teamMachine = declareMachine({
       refusal: 'IllegalState',
       description: 'Take the deletion back.',
     },
+    setSelfApproval: {
+      from: ['ACTIVE'],
+      to: 'same',
+      by: ['caller'],
+      refusal: 'IllegalState',
+      description: 'Say whether the member who asks for a promotion may approve it.',
+    },
     beginTeamDeletion: {
       from: ['DELETION_REQUESTED'],
       to: 'DELETING',

@@ -20,9 +20,9 @@ export const expectedPromotionApproval: ExpectedLifecycle<(typeof promotionAppro
 
 export const promotionApprovalGrid = `
 action            refusal             effect PEN APP EXE                       REJ WIT EXP
-approvePromotion  IllegalState        -      APP -   -                         -   -   -
-rejectPromotion   IllegalState        -      REJ -   -                         -   -   -
-withdrawPromotion IllegalState        -      WIT WIT -                         -   -   -
+approvePromotion  IllegalState        -      APP -   -                         -   -   (ApprovalExpired)
+rejectPromotion   IllegalState        -      REJ -   -                         -   -   (ApprovalExpired)
+withdrawPromotion IllegalState        -      WIT WIT -                         -   -   (ApprovalExpired)
 promoteStack      ApprovalNotApproved -      -   EXE (ApprovalAlreadyExecuted) -   -   (ApprovalExpired)
 twinResource      ApprovalNotApproved -      -   EXE (ApprovalAlreadyExecuted) -   -   (ApprovalExpired)
 expirePromotion   refused             -      EXP EXP -                         -   -   -

@@ -37,6 +37,7 @@ pauseResource             IllegalState           pause       -    PSG+ -    -   
 resumeResource            IllegalState           resume      -    -    -    RES+ -    -    -    -    -
 rotateResourceCredentials IllegalState           rotate      -    ACT+ -    -    -    -    -    -    -
 setResourceTtl            IllegalState           -           PRO  ACT  PSG  PSD  RES  SUS  FAI  -    -
+sendResource              refused                -           PRO  ACT  PSG  PSD  RES  SUS  FAI  -    -
 deleteResource            ResourceAlreadyDeleted deprovision DLG+ DLG+ DLG+ DLG+ DLG+ DLG+ DLG+ -    -
 markResourceActive        refused                -           ACT  -    -    -    -    -    -    -    -
 markResourceFailed        refused                -           FAI  -    -    -    -    -    -    -    -

@@ -20,6 +20,7 @@ export const teamGrid = `
 action            refusal effect ACT REQ DLG DLD
 deleteTeam        refused -      REQ -   -   -
 restoreTeam       refused -      -   ACT -   -
+setSelfApproval   refused -      ACT -   -   -
 beginTeamDeletion refused -      -   DLG -   -
 markTeamDeleted   refused -      -   -   DLD -
 `
