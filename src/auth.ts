@@ -95,6 +95,7 @@ const needs = {
   createTeam: need('admin', 'creating'),
   deleteTeam: need('admin', 'irreversible', 'owner'),
   restoreTeam: need('admin', 'reversible', 'owner'),
+  setSelfApproval: need('admin', 'reversible', 'owner'),
   inviteMember: need('admin', 'creating'),
   acceptInvitation: need(null, 'creating'),
   withdrawInvitation: need('admin', 'irreversible'),

@@ -72,8 +72,17 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
 export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
   answer(actor, 'Resource', row.state)
 export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
-export const approvalActions = (actor: Actor, row: ApprovalView): AllowedAction[] =>
-  answer(actor, 'PromotionApproval', row.state)
+/** Whether its asker may approve it is decided by the team's setting and its members, under the lock. */
+export function approvalActions(actor: Actor, row: ApprovalView): AllowedAction[] {
+  const inTime = () => (row.expiresAt.getTime() <= Date.now() ? 'Its time is over.' : null)
+  const ofKind = (kind: ApprovalView['kind']) => () =>
+    row.kind === kind ? inTime() : row.kind === 'TWIN' ? 'It is for a twin of a resource.' : 'It is for a stack.'
+  return answer(actor, 'PromotionApproval', row.state, {
+    approvePromotion: inTime,
+    promoteStack: ofKind('STACK'),
+    twinResource: ofKind('TWIN'),
+  })
+}
 export const secretActions = (actor: Actor, row: SecretView): AllowedAction[] => answer(actor, 'Secret', row.state)
 /** That a team keeps an owner is decided by the counter alone. */
 export function memberActions(actor: Actor, row: MemberView): AllowedAction[] {
@@ -92,6 +101,7 @@ export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[
 export const teamActions = (actor: Actor, row: Team): AllowedAction[] =>
   answer(actor, 'Team', row.state, {
     deleteTeam: () => ofOwnTeam(actor, row),
+    setSelfApproval: () => ofOwnTeam(actor, row),
     restoreTeam: () =>
       ofOwnTeam(actor, row) ??
       (row.deletionAt && row.deletionAt.getTime() <= Date.now() ? 'The time to restore it is over.' : null),
