@@ -9,6 +9,7 @@ import { team } from '../../src/db/team.ts'
 import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
 import type { OperationState } from '../../src/lifecycle/operation.ts'
 import { resourceMachine } from '../../src/lifecycle/resource.ts'
+import type { StackState } from '../../src/lifecycle/stack.ts'
 import { teamMachine } from '../../src/lifecycle/team.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as tokens from '../../src/resolvers/api-token.ts'
@@ -17,17 +18,21 @@ import { defineRule, transition, transitionEach } from '../../src/resolvers/tran
 import { textParam } from '../../src/resolvers/transition-statement.ts'
 import { callOf, openWorld, type World } from '../races/world.ts'
 import { putToken, withTriggersOff } from '../row.ts'
+import { giveStackRoom, putStack } from '../stacks/row.ts'
 import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
 import { resourceGrid, resourceStates } from './expected-resource.ts'
+import { stackGrid, stackStates } from './expected-stack.ts'
 import { teamGrid, teamStates } from './expected-team.ts'
 import { deploymentMoves, operationMoves } from './moves.ts'
+import { stackMoves } from './stack-moves.ts'
 
 let world: World
 beforeAll(async () => {
   world = await openWorld({ cap: 100_000 })
+  await giveStackRoom(world.stranger, world.team.teamId)
 })
 afterAll(() => world.close())
 
@@ -129,6 +134,16 @@ describe('Resource', () => {
       } as never)
       return isRefusal(result) ? result.refusal : null
     })
+  })
+})
+
+describe('Stack', () => {
+  test.each(cellsOf(stackGrid, stackStates).map(titled))('%s from %s: %s', async (_, from, __, cell) => {
+    const facts = { teamId: world.team.teamId, state: from as StackState, placed: { web: { instanceId: 'run' } } }
+    const id = await putStack(world.stranger, facts)
+    const move = stackMoves[cell.action]
+    if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
+    await check(cell, 'stack', id, () => move(world, id))
   })
 })
 

@@ -1,0 +1,64 @@
+// How each move of a stack is asked for in the matrix: by the mutation where a caller may and there is one, by the rule where a
+// runner or a loop does. Every way answers with null for a move, or with the name of the refusal.
+import { eq } from 'drizzle-orm'
+import { stack } from '../../src/db/stack.ts'
+import { stackMachine } from '../../src/lifecycle/stack.ts'
+import { isRefusal } from '../../src/refusals.ts'
+import * as mutations from '../../src/resolvers/stack.ts'
+import * as rules from '../../src/resolvers/stack-rule.ts'
+import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
+import { textParam } from '../../src/resolvers/transition-statement.ts'
+import { callOf, type World } from '../races/world.ts'
+import { putStackOperation } from '../stacks/row.ts'
+
+type Answer = Promise<string | null>
+type AnyRule = Parameters<typeof transition>[1]
+
+const refusalOf = async (call: Promise<object>): Answer => {
+  const result = await call
+  return isRefusal(result) ? result.refusal : null
+}
+const kindOf = async (world: World, rule: unknown, values: Parameters<typeof callOf>[1]): Answer => {
+  const { kind } = await transition(world.pool.db, rule as AnyRule, callOf(world, values))
+  return kind === 'moved' ? null : kind
+}
+
+/** By a runner that holds the claim of an operation at the stack's generation. */
+const byRunner = (rule: unknown) => async (world: World, id: string) => {
+  const facts = { subjectId: id, state: 'RUNNING', claimToken: 'mine', attempt: 1 } as const
+  const operationId = await putStackOperation(world.stranger, { teamId: world.team.teamId, ...facts })
+  const more = { claimToken: 'mine', generation: 1, outcome: 'told', placed: '{}', removed: '' }
+  return kindOf(world, rule, { id, operationId, ...more })
+}
+
+/** What another mutation will ask for, by its move alone. */
+const byMove = (action: 'promoteStack' | 'sendStack') => {
+  const subject = { table: stack, machine: stackMachine, action, where: eq(stack.id, textParam('id')) }
+  const rule = defineRule({ name: `matrix.${action}`, subject })
+  return async (world: World, id: string) => {
+    const answer = await kindOf(world, rule, { id })
+    return answer === 'refused' ? stackMachine.moves[action].refusal : answer
+  }
+}
+
+export const stackMoves: Readonly<Record<string, (world: World, id: string) => Answer>> = {
+  redeployStack: ({ context }, id) => refusalOf(mutations.redeployStack(context, { id })),
+  promoteStack: byMove('promoteStack'),
+  sendStack: byMove('sendStack'),
+  mergeStackEnv: ({ context }, id) =>
+    refusalOf(mutations.mergeStackEnv(context, { id, set: [{ key: 'A', value: '' }] } as never)),
+  deleteStack: ({ context }, id) => refusalOf(mutations.deleteStack(context, { id })),
+  rollOutStack: byRunner(rules.rollOutStack),
+  progressStack: byRunner(rules.progressStack),
+  markStackHealthy: byRunner(rules.markStackHealthy),
+  markStackFailed: byRunner(rules.markStackFailed),
+  markStackDeleted: byRunner(rules.markStackDeleted),
+  giveUpStack: (world, id) => {
+    const gone = JSON.stringify({ web: { instanceId: 'run', reason: 'it died' } })
+    return kindOf(world, rules.giveUpStack, { id, generation: 1, gone, reason: 'web: it died' })
+  },
+  tearDownStack: async (world, id) => {
+    const moved = await transitionEach(world.pool.db, rules.tearDownStack as never, callOf(world, {}), 200)
+    return moved.some(({ row }) => (row as { id: string }).id === id) ? null : 'refused'
+  },
+}
