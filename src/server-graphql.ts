@@ -22,10 +22,10 @@ import { createLoaders } from './resolvers/loader.ts'
 import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
 import { type Cost, type Weighed, weigh } from './server-cost.ts'
-import { documentFlaw, parseDocument, refusal } from './server-document.ts'
+import { documentFlaw, limits, parseDocument, refusal } from './server-document.ts'
 import { mask } from './server-mask.ts'
-import { type Account, priceOfDocument, rateError, remaining } from './server-rate.ts'
-import type { Parameters as Given } from './server-request.ts'
+import { type Account, priceOfDocument, priceOfRequest, rateError, remaining } from './server-rate.ts'
+import { type Parameters as Given, maxBodyBytes } from './server-request.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
   readonly metrics: Metrics
@@ -88,6 +88,7 @@ export function createGraphql({ metrics, log, introspection, ...given }: Graphql
       log: log.with({ requestId: request.requestId }),
       loaders: createLoaders(given.db, request.actor),
       noteRefusal: () => note('refused'),
+      door: { maxBodyBytes, minRequestPoints: priceOfRequest, document: limits, budgets: request.account.budgets },
     }),
     plugins: [
       bounds((actor) => introspection !== 'off' && lacking(actor, 'read') === null) as Plugin<object, GraphqlRequest>,

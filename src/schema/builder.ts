@@ -5,12 +5,15 @@ import ComplexityPlugin from '@pothos/plugin-complexity'
 import { GraphQLError, Kind } from 'graphql'
 import type { Context } from '../context.ts'
 import type { Loaders } from '../resolvers/loader.ts'
+import type { DoorLimits } from './limits.ts'
 
 /** A request's context with its loaders. */
 export interface SchemaContext extends Context {
   readonly loaders: Loaders
   /** Tells the metric that a mutation was answered with a refusal. */
   readonly noteRefusal: () => void
+  /** What the door lets through, for callers who ask. */
+  readonly door: DoorLimits
 }
 
 export const builder = new SchemaBuilder<{

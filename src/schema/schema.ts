@@ -2,6 +2,7 @@
 import { lexicographicSortSchema, printSchema } from 'graphql'
 import './viewer.ts'
 import './lifecycle.ts'
+import './limits.ts'
 import './event.ts'
 import './operation.ts'
 import './deployment.ts'

@@ -13,7 +13,7 @@ import { NodeRef, TeamRef } from './ref.ts'
 
 const TeamState = stateEnum(teamMachine)
 
-const UsageRef = builder.objectRef<Usage>('PlanUsage').implement({
+export const UsageRef = builder.objectRef<Usage>('PlanUsage').implement({
   description: 'How much of one thing a team has, and how much its plan has room for.',
   fields: (t) => ({
     kind: t.exposeString('kind', { description: 'What, e.g. `deployments`.' }),

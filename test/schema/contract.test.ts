@@ -230,7 +230,7 @@ test('the shapes that outside checks rely on', () => {
   )
   expect(fieldsOf('Query').sort()).toEqual(
     (
-      'apiToken apiTokens deployment deployments events invitation invitations lifecycles member members node nodes ' +
+      'apiToken apiTokens deployment deployments events invitation invitations lifecycles limits member members node nodes ' +
       'operation operations promotionApproval promotionApprovals resource resources secret secrets stack stacks stuck team viewer'
     ).split(' '),
   )
