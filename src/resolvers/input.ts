@@ -7,13 +7,13 @@ import { envBytes, maxEnvBytes, maxPatchKeys } from './env.ts'
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair; both are refused before they reach it. */
 const storable = (text: string) => text.isWellFormed() && !text.includes('\0')
-const text = (max: number) =>
+export const text = (max: number) =>
   z
     .string()
     .max(max, `may have at most ${max} characters`)
     .refine(storable, 'may hold neither NUL nor a lone surrogate')
 
-const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
+export const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
 
 /** Name of a deployment, resource, stack or service. */
 export const name = text(63).regex(
@@ -156,6 +156,7 @@ export const stackInput = z.object({
 })
 /** Null keeps the services that are there. */
 export const redeployStackInput = z.object({ services: optional(services) })
+export const promoteInput = z.object({ toEnvironment: environment, approvalId: optional(text(64)) })
 export const nothingElse = z.object({})
 
 /** A name for people. */

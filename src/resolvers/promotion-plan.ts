@@ -48,6 +48,8 @@ export interface PromotionPlan {
   /** Variables, and names of secrets, that would be lacking or lead nowhere in the target. */
   readonly unresolved: readonly string[]
   readonly secretsToCopy: readonly SecretToCopy[]
+  /** Their sealed values, by id, for the statement alone. */
+  readonly sealedSecrets: ReadonlyMap<string, string>
   /** Secrets of the target environment that must still be there when it is carried out. */
   readonly secretsNeeded: readonly string[]
   readonly resourcesNeeded: readonly string[]
@@ -146,6 +148,7 @@ export async function planPromotion(
     ...told,
     unresolved: [...new Set([...leadsNowhere, ...lacking])].sort(),
     secretsToCopy,
+    sealedSecrets: found.sealed,
     secretsNeeded: needs('secret', found.targetSecrets),
     resourcesNeeded: needs('resource', found.targetResources),
     envToCopy,
@@ -217,7 +220,13 @@ async function referred(db: Database, teamId: string, from: string, to: string, 
   const among = (column: typeof secret.name | typeof resource.name, list: string) =>
     sql`${column} in (select jsonb_array_elements_text(${list}::text::jsonb))`
   const secrets = await db
-    .select({ id: secret.id, name: secret.name, environment: secret.environment, revision: secret.revision })
+    .select({
+      id: secret.id,
+      name: secret.name,
+      environment: secret.environment,
+      revision: secret.revision,
+      value: secret.value,
+    })
     .from(secret)
     .where(
       and(
@@ -247,6 +256,7 @@ async function referred(db: Database, teamId: string, from: string, to: string, 
   return {
     sourceSecrets: inEnvironment(from),
     targetSecrets: inEnvironment(to),
+    sealed: new Map(secrets.map(({ id, value }) => [id, value ?? ''] as const)),
     targetResources: new Map(resources.map(({ name, id }) => [name, { id }] as const)),
   }
 }

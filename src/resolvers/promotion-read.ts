@@ -1,11 +1,14 @@
 // Reading approvals of promotions: the team's list and many by id, each in one statement.
-import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, sql } from 'drizzle-orm'
+import { entityOfId } from '../db/id.ts'
 import { promotionApproval } from '../db/promotion-approval.ts'
 import type { PromotionApprovalState } from '../lifecycle/promotion-approval.ts'
 import { lookUp } from './look-up.ts'
 import { defineList, names, storable } from './page.ts'
 import type { Database } from './transition.ts'
 import { listParam, textParam } from './transition-statement.ts'
+
+export { copyPolicies } from '../db/promotion-approval.ts'
 
 export type ApprovalView = typeof promotionApproval.$inferSelect
 
@@ -43,3 +46,19 @@ export const approvalsById = (db: Database, teamId: string, ids: readonly string
     teamId,
     ids,
   )
+
+/** An approval, and whether its time is over by the database's clock. */
+export type SeenApproval = ApprovalView & { readonly isOver: boolean }
+
+/** One approval of the team, to decide by; null when there is none. */
+export async function approvalOf(db: Database, teamId: string, id: string): Promise<SeenApproval | null> {
+  if (entityOfId(id) !== 'PromotionApproval') return null
+  const [row] = await db
+    .select({
+      ...getTableColumns(promotionApproval),
+      isOver: sql<boolean>`${promotionApproval.expiresAt} <= clock_timestamp()`,
+    })
+    .from(promotionApproval)
+    .where(and(eq(promotionApproval.id, id), eq(promotionApproval.teamId, teamId)))
+  return row ?? null
+}

@@ -32,7 +32,8 @@ export async function answeredBefore(
   const { mutation, key } = idempotency
   const [stored] = await statement.execute({ actorId: actor.id, mutation, key })
   if (!stored) return null
-  if (stored.inputHash !== idempotency.inputHash) return { kind: 'key-reused', firstUsedAt: stored.createdAt }
+  if (![idempotency.inputHash, ...(idempotency.otherHashes ?? [])].includes(stored.inputHash))
+    return { kind: 'key-reused', firstUsedAt: stored.createdAt }
   return { kind: 'replayed', subjectId: stored.subjectId, operationId: stored.operationId, result: stored.result }
 }
 
@@ -60,14 +61,18 @@ export async function lookUpLost<T extends LifecycleTable, U extends LifecycleTa
     .select({ subjectId: operation.subjectId })
     .from(operation)
     .where(eq(operation.id, lost.operationId))
-  const subjectId = queued?.subjectId ?? lost.subjectId
-  const [trace] = await db
-    .select()
-    .from(event)
-    .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, lost.transitionId)))
-    .orderBy(desc(event.id))
-    .limit(1)
+  const traceOf = async (subjectId: string) => {
+    const [trace] = await db
+      .select()
+      .from(event)
+      .where(and(eq(event.subjectId, subjectId), eq(event.transitionId, lost.transitionId)))
+      .orderBy(desc(event.id))
+      .limit(1)
+    return trace
+  }
+  const trace = (await traceOf(lost.subjectId)) ?? (queued && (await traceOf(queued.subjectId)))
   if (!trace) return null
+  const { subjectId } = trace
   const [row] = (await db
     .select()
     .from(table as never)

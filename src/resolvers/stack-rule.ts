@@ -19,7 +19,7 @@ const given = jsonParam('services')
 const failed = sql.raw(quoted(['FAILED'] satisfies StackState[]))
 
 /** Every service that may be started from now on has its place, so that whatever was started is removed in the end. */
-const placesFor = (services: SQL) =>
+export const placesFor = (services: SQL) =>
   sql`coalesce((select jsonb_object_agg(s ->> 'name', '{}'::jsonb) from jsonb_array_elements(${services}) s), '{}'::jsonb)`
 
 export const createStack = defineBirth({

@@ -9,9 +9,10 @@ import { event } from '../db/event.ts'
 import { idempotencyKey } from '../db/idempotency-key.ts'
 import { operation } from '../db/operation.ts'
 import type { LifecycleTable } from '../db/tables.ts'
-import type { Move } from '../lifecycle/machine.ts'
-import type { Birth, Born, Part, Rule, Take } from './transition.ts'
+import type { Machine, Move } from '../lifecycle/machine.ts'
 import { type Count, capStep, closeStep, countSteps } from './transition-counter.ts'
+import { type Locked, lockSteps } from './transition-lock.ts'
+import type { Birth, Born, Part, Rule, Take } from './transition-rule.ts'
 
 /** A value that is given at each call. */
 const param = (name: string) => sql.placeholder(name)
@@ -57,40 +58,57 @@ export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action:
 
 /** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso, born0 … }`, each null when absent. */
 export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
-  const { subject, also, bears = [] } = rule
-  const effect = moveOf(subject).effect
-  const sources = also ? sql`found, found_also` : sql`found`
-  const conditions = [decides(subject, 'found'), ...(also ? [decides(also, 'found_also')] : [])]
+  const { subject, reads, also, bears = [] } = rule
+  const locked: Locked[] = [{ cte: 'found', part: subject }]
+  if (reads) locked.push({ cte: 'found_read', part: reads })
+  if (also) locked.push({ cte: 'found_also', part: also as unknown as Part<LifecycleTable> })
+  const sources = sql.join(
+    locked.map(({ cte }) => ident(cte)),
+    comma,
+  )
+  const conditions = locked.map(({ cte, part }) => decides(part, cte))
   if (rule.called) {
     conditions.push(notYetAnswered)
     conditions.push(sql`(${intParam('expectedVersion')} is null or found.version = ${intParam('expectedVersion')})`)
   }
   const foundRow = rowAs(subject.table, 'found')
-  const ctes: [string, SQL][] = [['found', sql`/* ${sql.raw(rule.name)} */ ${lock(subject)}`]]
-  // The EXISTS is what makes the second lock wait for the first: the order of locks is the same everywhere.
-  if (also) ctes.push(['found_also', lock(also, sql`exists (select from found)`)])
+  const ctes: [string, SQL][] = lockSteps(locked, rule.name)
   ctes.push(['go', sql`select found.id as subject_id from ${sources} where ${sql.join(conditions, sql` and `)}`])
   ctes.push(['moved', update(subject, 'found', sources)])
   if (also) ctes.push(['moved_also', update(also, 'found_also', sources)])
-  if (effect) ctes.push(['queued', queue(subject.machine.entity, effect)])
   ctes.push(...bears.map((born, at) => bear(born, at, sql`go join found on found.id = go.subject_id`, foundRow)))
-  const records = [record(subject, 'moved', 'found', effect !== undefined, rule.data?.(foundRow))]
-  if (also) records.push(record(also, 'moved_also', 'found_also', false))
-  if (effect) records.push(recordQueued)
-  ctes.push(['recorded', recordAll([...records, ...bears.map(recordBorn)])])
+  const work = workOf([
+    { cte: 'moved', part: subject },
+    ...(also ? [{ cte: 'moved_also', part: also }] : []),
+    ...bears.map((part, at) => ({ cte: `born_${at}`, part })),
+  ])
+  if (work) ctes.push(['queued', queue(work)])
+  const records = [record(subject, 'moved', 'found', work, rule.data?.(foundRow))]
+  if (also) records.push(record(also, 'moved_also', 'found_also', work))
+  if (work) records.push(recordQueued)
+  ctes.push(['recorded', recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, work))])])
   const released = typeof rule.releases === 'string' ? [{ kind: rule.releases }] : rule.releases
   const own = (takes: readonly Take[] | undefined, by: 1 | -1) => taken('moved', subject.table, takes, 'found', by)
   ctes.push(...countSteps([...own(released, -1), ...own(rule.takes, 1), ...bears.flatMap(takenBorn)]))
   if (rule.closesPlan) ctes.push(['closed', closeStep()])
   if (rule.called)
-    ctes.push(['remembered', remember(sql`moved m cross join found`, effect !== undefined, rule.result?.(foundRow))])
+    ctes.push(['remembered', remember(sql`moved m cross join found`, work !== null, rule.result?.(foundRow))])
   return read(db, rule.name, ctes, [
     ['found', 'found', subject.table],
     ['moved', 'moved', subject.table, sql`moved.id = found.id`],
-    ...(effect ? [['operation', 'queued', operation, sql`queued.subject_id = found.id`] as const] : []),
+    ...(work
+      ? [
+          [
+            'operation',
+            'queued',
+            operation,
+            work.cte === 'moved' ? sql`queued.subject_id = found.id` : sql`true`,
+          ] as const,
+        ]
+      : []),
     ...(also ? [['foundAlso', 'found_also', also.table, sql`true`] as const] : []),
     ...(also ? [['movedAlso', 'moved_also', also.table, sql`true`] as const] : []),
-    ...bears.map(({ table }, at) => [`born${at}`, `born_${at}`, table, sql`true`] as const),
+    ...shownBorn(bears),
   ])
 }
 
@@ -104,32 +122,52 @@ export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
     ['go', sql`/* ${sql.raw(birth.name)} */ select 1 where ${notYetAnswered}`],
     ['moved', sql`${insertFrom(birth.table, values as Record<string, SQL>, sql`go`)} returning ${list(birth.table)}`],
   ]
-  if (move.effect) ctes.push(['queued', queue(birth.machine.entity, move.effect)])
+  const work = workOf([{ cte: 'moved', part }])
+  if (work) ctes.push(['queued', queue(work)])
   ctes.push(...bears.map((born, at) => bear(born, at, sql`moved found`, rowAs(birth.table, 'found'))))
-  const records = [record(part, 'moved', null, move.effect !== undefined, birth.data)]
-  if (move.effect) records.push(recordQueued)
-  ctes.push(['recorded', recordAll([...records, ...bears.map(recordBorn)])])
+  const records = [record(part, 'moved', null, work, birth.data)]
+  if (work) records.push(recordQueued)
+  ctes.push(['recorded', recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, null))])])
   ctes.push(...countSteps([...taken('moved', birth.table, birth.takes), ...bears.flatMap(takenBorn)]))
   if (birth.caps) ctes.push(['caps', capStep(birth.caps)])
-  ctes.push(['remembered', remember(sql`moved m`, move.effect !== undefined, birth.result)])
+  ctes.push(['remembered', remember(sql`moved m`, work !== null, birth.result)])
   return read(db, birth.name, ctes, [
     ['moved', 'moved', birth.table],
-    ...(move.effect ? [['operation', 'queued', operation, sql`true`] as const] : []),
-    ...bears.map(({ table }, at) => [`born${at}`, `born_${at}`, table, sql`true`] as const),
+    ...(work ? [['operation', 'queued', operation, sql`true`] as const] : []),
+    ...shownBorn(bears),
   ])
+}
+
+/** Those of which one is born at a time; of many at once only their events tell. */
+const shownBorn = (bears: readonly Born[]) =>
+  bears.flatMap(({ table, each }, at) => (each ? [] : [[`born${at}`, `born_${at}`, table, sql`true`] as const]))
+
+/** The move that accepts an effect: the CTE that yields its row, and the effect. */
+interface Accepts {
+  readonly cte: string
+  readonly entity: string
+  readonly effect: string
+}
+function workOf(moves: readonly { cte: string; part: { machine: Machine; action: string } }[]): Accepts | null {
+  const [work, ...more] = moves.flatMap(({ cte, part }) => {
+    const { effect } = moveOf(part)
+    return effect ? [{ cte, entity: part.machine.entity, effect }] : []
+  })
+  if (more.length > 0) throw new Error('of all moves of a rule one has an effect at most')
+  return work ?? null
 }
 
 /** A row that is born with the move; `source` yields a row, `found`, only when the move is made. */
 function bear(born: Born, at: number, source: SQL, found: LifecycleTable): [string, SQL] {
   const values = { state: literal(moveOf(born).to), stateChangedAt: sql`clock_timestamp()`, ...born.values(found) }
+  const from = born.each ? sql`${source} cross join ${born.each}` : source
   return [
     `born_${at}`,
-    sql`${insertFrom(born.table, values as Record<string, SQL>, source)} returning ${list(born.table)}`,
+    sql`${insertFrom(born.table, values as Record<string, SQL>, from)} returning ${list(born.table)}`,
   ]
 }
 
-const recordBorn = (born: Born, at: number) =>
-  record({ ...born, where: sql`true` } as Part<LifecycleTable>, `born_${at}`, null, false)
+const recordBorn = (born: Born, at: number, work: Accepts | null) => record(born, `born_${at}`, null, work)
 
 const taken = (
   source: string,
@@ -163,13 +201,6 @@ function read(
 const notYetAnswered = sql`not exists (select 1 from ${idempotencyKey} k where k.actor_id = ${textParam('actorId')}
   and k.mutation = ${textParam('mutation')} and k.key = ${textParam('key')})`
 
-/** FOR NO KEY UPDATE: inserts that reference the row are not blocked. */
-function lock(part: Part<LifecycleTable>, after?: SQL): SQL {
-  const rows = sql`select ${list(part.table)} from ${part.table} where ${part.where}${after ? sql` and ${after}` : sql``}`
-  if (!part.batch) return sql`${rows} for no key update`
-  return sql`${rows} order by ${part.batch.orderBy} limit ${part.batch.limit} for no key update skip locked`
-}
-
 function decides(part: Part<LifecycleTable>, source: string): SQL {
   const { from } = moveOf(part)
   if (from === 'birth') throw new Error(`${part.action} is a birth`)
@@ -197,22 +228,23 @@ function update(part: Part<LifecycleTable>, source: string, sources: SQL): SQL {
 }
 
 /** The operation is the queue entry. Ids are made by the caller, so that an unknown outcome can be looked up. */
-function queue(entity: string, effect: string): SQL {
+function queue({ cte, entity, effect }: Accepts): SQL {
+  const w = ident(cte)
   const values = {
     id: sql`(${listParam('operationIds')})[(row_number() over ())::int]`,
     state: literal('PENDING'),
     stateChangedAt: sql`clock_timestamp()`,
-    generation: sql`moved.generation`,
-    teamId: sql`moved.team_id`,
+    generation: sql`${w}.generation`,
+    teamId: sql`${w}.team_id`,
     kind: literal(effect),
     subjectType: literal(entity),
-    subjectId: sql`moved.id`,
+    subjectId: sql`${w}.id`,
     dueAt: sql`clock_timestamp()`,
     retryOf: textParam('retryOf'),
     actor: sql`jsonb_build_object('kind', ${textParam('actorKind')}, 'id', ${textParam('actorId')})`,
     requestId: textParam('requestId'),
   }
-  return sql`${insertFrom(operation, values, sql`moved`)} returning ${list(operation)}`
+  return sql`${insertFrom(operation, values, sql`${w}`)} returning ${list(operation)}`
 }
 
 const recordAll = (
@@ -222,16 +254,21 @@ const recordAll = (
   select clock_timestamp(), e.*, ${textParam('actorKind')}, ${textParam('actorId')}, ${textParam('requestId')}, ${textParam('transitionId')}
   from (${sql.join(records, sql` union all `)}) e`
 
-function record(part: Part<LifecycleTable>, moved: string, found: string | null, queued: boolean, data?: SQL): SQL {
+type Named = { readonly machine: Machine; readonly action: string }
+
+/** What goes with the accepted work names its operation, too; the operation's own event names itself. */
+function record(part: Named, moved: string, found: string | null, work: Accepts | null, data?: SQL): SQL {
   const { entity, table } = part.machine
   const m = ident(moved)
   const team = table === 'team' ? sql`${m}.id` : sql`${m}.team_id`
   const operationId =
     table === 'operation'
       ? sql`${m}.id`
-      : queued
-        ? sql`(select q.id from queued q where q.subject_id = ${m}.id)`
-        : textParam('operationId')
+      : work === null
+        ? textParam('operationId')
+        : work.cte === moved
+          ? sql`(select q.id from queued q where q.subject_id = ${m}.id)`
+          : sql`(select min(q.id) from queued q)`
   return sql`select ${team}, ${literal(entity)}, ${m}.id, ${literal(part.action)},
     ${found ? sql`${ident(found)}.state` : sql`null::text`}, ${m}.state, ${m}.generation, ${m}.version, ${operationId}, ${data ?? sql`null::jsonb`}
     from ${m}${found ? sql` join ${ident(found)} on ${ident(found)}.id = ${m}.id` : sql``}`

@@ -1,11 +1,10 @@
 // Approvals of promotions in the schema, and their list. Plans are in promotion-plan.ts, the mutations in promotion-mutation.ts.
 
 import { entityOfId } from '../db/id.ts'
-import { copyPolicies } from '../db/promotion-approval.ts'
 import { promotionApprovalMachine } from '../lifecycle/promotion-approval.ts'
 import { approvalActions } from '../resolvers/allowed-action.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
-import { type ApprovalFilter, approvalFilter, promotionApprovals } from '../resolvers/promotion-read.ts'
+import { type ApprovalFilter, approvalFilter, copyPolicies, promotionApprovals } from '../resolvers/promotion-read.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { eventsField } from './event.ts'

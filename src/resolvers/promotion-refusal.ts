@@ -1,0 +1,194 @@
+// Why a promotion was not made, told read only and before anything is changed: the approval stays as it is and can be used
+// once the cause is mended.
+import { and, eq } from 'drizzle-orm'
+import type { Context } from '../context.ts'
+import { operation } from '../db/operation.ts'
+import { planUsage } from '../db/team.ts'
+import { advice, callInstead, lookAt, type Refusal, type RefusalName, refuse, validationFailed } from '../refusals.ts'
+import { maxEnvBytes } from './env.ts'
+import { planIsFull } from './plan.ts'
+import type { PromotionPlan } from './promotion-plan.ts'
+import type { ApprovalView, SeenApproval } from './promotion-read.ts'
+import * as stackWhy from './stack-refusal.ts'
+import type { Database } from './transition.ts'
+
+type Approval = ApprovalView
+
+const look = (approval: Approval) => lookAt('promotionApproval', { id: approval.id }, 'See what became of it.')
+const about = (
+  name: RefusalName,
+  approval: Approval,
+  message: string,
+  remedies: Refusal['remedies'],
+  more: object = {},
+) => refuse(name, { message, facts: { promotionApproval: approval, ...more }, remedies })
+
+/** A stack is promoted into another environment. */
+export const wrongEnvironment = ({ source, toEnvironment }: PromotionPlan): Refusal | null =>
+  source.environment === toEnvironment
+    ? validationFailed([
+        {
+          path: ['input', 'toEnvironment'],
+          message: `is ${toEnvironment}, where the stack is already: name another one`,
+        },
+      ])
+    : null
+
+/** The call that asks for a new approval of the plan as it is now; none where it would be refused as well. */
+const askAgain = (plan: PromotionPlan) =>
+  plan.isEmpty || plan.source.services.length === 0 || plan.unresolved.length > 0
+    ? []
+    : [
+        callInstead(
+          'requestPromotion',
+          {
+            stackId: plan.source.id,
+            toEnvironment: plan.toEnvironment,
+            envPolicy: plan.envPolicy,
+            secretPolicy: plan.secretPolicy,
+          },
+          'Ask for the approval of the plan as it is now.',
+        ),
+      ]
+
+export const approvalRequired = (plan: PromotionPlan): Refusal =>
+  refuse('ApprovalRequired', {
+    message: `A promotion into ${plan.toEnvironment} needs an approval.`,
+    remedies: [...askAgain(plan), advice('Then somebody with the scope approve calls approvePromotion.')],
+  })
+
+export const stale = (approval: Approval, plan: PromotionPlan): Refusal =>
+  about(
+    'ApprovalStale',
+    approval,
+    'Source, target or secrets have changed since this plan was approved: what it would do now is another plan. The approval was not used up.',
+    askAgain(plan),
+  )
+
+/** Why this approval cannot be used for this plan; null when it can. */
+export async function unusable(
+  db: Database,
+  approval: SeenApproval,
+  plan: PromotionPlan,
+  kind: Approval['kind'],
+): Promise<Refusal | null> {
+  const { subjectId, toEnvironment } = approval
+  if (approval.kind !== kind || subjectId !== plan.source.id || toEnvironment !== plan.toEnvironment) {
+    const of = `${approval.kind === 'STACK' ? 'the promotion' : 'a twin'} of ${subjectId} into ${toEnvironment}`
+    return about('ApprovalMismatch', approval, `The approval is for ${of}, not for this. It was not used up.`, [
+      look(approval),
+    ])
+  }
+  return (await notApproved(db, approval)) ?? (approval.planDigest === plan.digest ? null : stale(approval, plan))
+}
+
+/** Why an approval that is for the right thing cannot be used; null when its state is right. */
+export async function notApproved(db: Database, approval: SeenApproval): Promise<Refusal | null> {
+  const { state, stateChangedAt, expiresAt } = approval
+  const since = stateChangedAt.toISOString()
+  if (state === 'EXECUTED') {
+    const [used] = await db
+      .select()
+      .from(operation)
+      .where(eq(operation.id, String(approval.operationId)))
+    const message = `The approval was used up at ${since} by the operation ${approval.operationId}. It is used once.`
+    return about(
+      'ApprovalAlreadyExecuted',
+      approval,
+      message,
+      [lookAt('operation', { id: approval.operationId }, 'See what became of the promotion that used it.')],
+      { operation: used ?? null },
+    )
+  }
+  const over = state === 'EXPIRED' || ((state === 'PENDING' || state === 'APPROVED') && approval.isOver)
+  if (over) {
+    return about('ApprovalExpired', approval, `The approval could be used until ${expiresAt.toISOString()}.`, [
+      look(approval),
+    ])
+  }
+  if (state === 'APPROVED') return null
+  return about(
+    'ApprovalNotApproved',
+    approval,
+    `The approval has been ${state} since ${since}; only one that is APPROVED can be used.`,
+    state === 'PENDING'
+      ? [callInstead('approvePromotion', { id: approval.id }, 'Approve it, if you may.'), look(approval)]
+      : [look(approval)],
+  )
+}
+
+/** What can be known to be wrong before anything is changed, in the order in which a user would mend it. */
+export async function preflight(
+  context: Context,
+  plan: PromotionPlan,
+  approval: Approval | null,
+): Promise<Refusal | null> {
+  const { source, ending } = plan
+  const facts = { stack: source, ...(approval ? { promotionApproval: approval } : {}) }
+  if (source.state === 'DELETING' || source.state === 'DELETED')
+    return stackWhy.wrongState(context.db, 'promoteStack', source)
+  if (ending) return stackWhy.wrongState(context.db, 'promoteStack', ending)
+  if (source.services.length === 0) {
+    const message = `${source.name} in ${source.environment} has no services.`
+    return refuse('NoServices', {
+      message,
+      facts,
+      remedies: [lookAt('stack', { id: source.id }, 'Look at the stack; redeployStack gives it services.')],
+    })
+  }
+  const missing = await missingImages(context, plan)
+  if (missing.length > 0) {
+    return refuse('MissingImage', {
+      message: `The runtime does not know the image of ${missing.join(', ')}. Nothing was changed${approval ? ', and the approval can still be used' : ''}.`,
+      facts: { ...facts, services: missing },
+      remedies: [lookAt('stack', { id: source.id }, 'See the services and their images.')],
+    })
+  }
+  if (plan.unresolved.length > 0) {
+    return refuse('SecretUnresolved', {
+      message: `${plan.unresolved.join(', ')} would be lacking or lead nowhere in ${plan.toEnvironment}. Nothing was started.`,
+      facts: { ...facts, keys: plan.unresolved },
+      remedies: [
+        lookAt('secrets', { filter: { environment: plan.toEnvironment } }, 'See which secrets the environment has.'),
+        lookAt('resources', { filter: { environment: plan.toEnvironment } }, 'See which resources it has.'),
+      ],
+    })
+  }
+  if (plan.tooLarge) {
+    return validationFailed([
+      {
+        path: ['input', 'toEnvironment'],
+        message: `would have more than ${maxEnvBytes} bytes of variables after the promotion`,
+      },
+    ])
+  }
+  return hasRoom(context, plan)
+}
+
+/** Services whose image the runtime refuses; any doubt is left to the roll-out, which asks again. */
+export async function missingImages(context: Context, { source }: PromotionPlan): Promise<string[]> {
+  const outcomes = await Promise.all(
+    source.services.map(async ({ name, image }) => {
+      const { kind } = await context.images.resolveImage(image, AbortSignal.timeout(5_000))
+      return kind === 'refused' ? [name] : []
+    }),
+  )
+  return outcomes.flat()
+}
+
+/** A first look at the counters, which decide in the statement. */
+async function hasRoom({ db, actor }: Context, { takes }: PromotionPlan): Promise<Refusal | null> {
+  for (const kind of ['stacks', 'secrets'] as const) {
+    if (takes[kind] === 0) continue
+    const [usage] = await db
+      .select()
+      .from(planUsage)
+      .where(and(eq(planUsage.teamId, actor.teamId), eq(planUsage.kind, kind)))
+    if (usage && usage.used + takes[kind] > usage.cap) return planIsFull(db, actor.teamId, kind)
+  }
+  return null
+}
+
+/** The counters decided that there is no room: told of the one that lacks it. */
+export const quotaExceeded = async (context: Context, plan: PromotionPlan): Promise<Refusal> =>
+  (await hasRoom(context, plan)) ?? planIsFull(context.db, context.actor.teamId, 'stacks')

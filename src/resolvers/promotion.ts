@@ -1,0 +1,198 @@
+// promoteStack: everything that can be told to be wrong is told before, read only, and leaves the approval as it is; then one
+// statement decides. What it could not do, for a change that came in between, is looked at and told from the rows anew.
+import { randomBytes } from 'node:crypto'
+import { and, eq } from 'drizzle-orm'
+import type { Context } from '../context.ts'
+import { DatabaseFault } from '../db/fault.ts'
+import { entityOfId, newId } from '../db/id.ts'
+import { operation } from '../db/operation.ts'
+import type { promotionApproval } from '../db/promotion-approval.ts'
+import { stack } from '../db/stack.ts'
+import type { LifecycleTable } from '../db/tables.ts'
+import { notFound, type Refusal } from '../refusals.ts'
+import {
+  answer,
+  type CallInput,
+  callOptions,
+  causeOf,
+  faulty,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+  versionConflict,
+} from './call.ts'
+import { envValues } from './env.ts'
+import { check, promoteInput } from './input.ts'
+import { NameMoved, whileNameMoves } from './live-named.ts'
+import { type PromotionPlan, planPromotion } from './promotion-plan.ts'
+import { approvalOf } from './promotion-read.ts'
+import * as why from './promotion-refusal.ts'
+import * as rules from './promotion-rule.ts'
+import { answeredBefore } from './read-back.ts'
+import { type Answer, type Call, type Operation, type Replayed, type Row, type Rule, transition } from './transition.ts'
+
+type Stack = Row<typeof stack>
+type Approval = Row<typeof promotionApproval>
+
+export interface PromotionPayload extends Payload {
+  /** The target. */
+  readonly stack: Stack
+  readonly operation: Operation
+  /** Null where none was needed. */
+  readonly approval: Approval | null
+}
+export interface PromoteInput extends CallInput {
+  readonly stackId: string
+  readonly toEnvironment: string
+  readonly approvalId?: string | null
+}
+
+/** The environment into which anybody may promote. */
+const freeEnvironment = 'development'
+
+/** Moves a stack into another environment, atomically, once, as approved. */
+export const promoteStack = (context: Context, input: PromoteInput): Promise<Result<PromotionPayload>> =>
+  answer(context, 'Stack', 'promoteStack', () => whileNameMoves(() => decide(context, input)))
+
+async function decide(context: Context, input: PromoteInput): Promise<Result<PromotionPayload>> {
+  const checked = check(promoteInput, input)
+  if (faulty(checked)) return refuseFaults(checked)
+  const { toEnvironment, approvalId } = checked.value
+  const { db, actor } = context
+  const options = callOptions('promoteStack', input, { ...checked, expectedVersion: null })
+  const before = await answeredBefore(db, { ...causeOf(context), ...options })
+  if (before) return before.kind === 'key-reused' ? keyReused('promoteStack', before) : replay(context, before)
+
+  if (entityOfId(input.stackId) !== 'Stack') return notFound('stack', input.stackId)
+  const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
+  if (approvalId !== null && !approval) return notFound('promotionApproval', approvalId)
+  const policies = approval ?? { envPolicy: 'COPY_MISSING', secretPolicy: 'COPY_MISSING' }
+  const plan = await planPromotion(db, actor.teamId, input.stackId, toEnvironment, policies)
+  if (!plan) return notFound('stack', input.stackId)
+  const refusal =
+    why.wrongEnvironment(plan) ??
+    (approval
+      ? await why.unusable(db, approval, plan, 'STACK')
+      : toEnvironment === freeEnvironment
+        ? null
+        : why.approvalRequired(plan)) ??
+    seenAnother(plan, checked.expectedVersion) ??
+    (await why.preflight(context, plan, approval))
+  if (refusal) return refusal
+
+  const call = callFor(context, plan, approval, { ...options, seenVersion: checked.expectedVersion })
+  const found = await transition(db, ruleFor(plan, approval) as unknown as Rule, call).catch((error: unknown) =>
+    constrained(context, error, plan, approval),
+  )
+  if ('refusal' in found) return found
+  return settle(context, found, approval)
+}
+
+/** The caller has seen another version of the source; its health counts here, too. */
+const seenAnother = ({ source }: PromotionPlan, expected: number | null): Refusal | null =>
+  expected === null || expected === source.version ? null : versionConflict('stack', source, expected)
+
+async function settle(
+  context: Context,
+  found: Answer<LifecycleTable, LifecycleTable>,
+  approval: Approval | null,
+): Promise<Result<PromotionPayload>> {
+  switch (found.kind) {
+    case 'moved': {
+      const work = found.operation as Operation
+      const target = (found.also ?? found.born[0] ?? (await stackOf(context, work.subjectId))) as Stack
+      const used = approval && { ...(found.row as Approval) }
+      return { stack: target, operation: work, approval: used, replayed: false }
+    }
+    case 'replayed':
+      return replay(context, found)
+    case 'key-reused':
+      return keyReused('promoteStack', found)
+    // Something has changed since it was looked at: look again, and tell what it is.
+    case 'missing':
+    case 'refused':
+      throw new NameMoved()
+  }
+}
+
+function ruleFor(plan: PromotionPlan, approval: Approval | null) {
+  if (approval) return plan.target ? rules.promoteInto : rules.promoteNew
+  return plan.target ? rules.promoteFreelyInto : rules.promoteFreelyNew
+}
+
+function callFor(
+  context: Context,
+  plan: PromotionPlan,
+  approval: Approval | null,
+  { seenVersion, ...options }: Pick<Call, 'idempotency'> & { seenVersion: number | null },
+): Call {
+  const { sealing, actor } = context
+  const { teamId } = actor
+  const copies = plan.secretsToCopy.map(({ id, name, revision }) => {
+    const copy = newId('Secret')
+    const value = sealing.open(plan.sealedSecrets.get(id) ?? '', [teamId, id, `value:${revision}`])
+    return { id: copy, name, value: sealing.seal(value, [teamId, copy, 'value:1']) }
+  })
+  return {
+    ...causeOf(context),
+    ...options,
+    values: {
+      id: approval?.id ?? plan.source.id,
+      teamId,
+      sourceId: plan.source.id,
+      sourceSpec: plan.source.specVersion,
+      seenVersion,
+      targetId: plan.target?.id ?? newId('Stack'),
+      targetSpec: plan.target?.specVersion ?? null,
+      toEnvironment: plan.toEnvironment,
+      name: plan.source.name,
+      digest: plan.digest,
+      services: JSON.stringify(plan.source.services),
+      incarnation: randomBytes(12).toString('hex'),
+      secretSources: JSON.stringify(plan.secretsToCopy.map(({ id, revision }) => ({ id, revision }))),
+      secretCopies: JSON.stringify(copies),
+      secretsNeeded: plan.secretsNeeded.join(','),
+      resourcesNeeded: plan.resourcesNeeded.join(','),
+      ...envValues({ set: plan.envToCopy, unset: [], expect: [] }),
+    },
+  }
+}
+
+/** A constraint decided: a name was taken meanwhile, or the plan of the team is full. Nothing was changed. */
+async function constrained(
+  context: Context,
+  error: unknown,
+  plan: PromotionPlan,
+  approval: Approval | null,
+): Promise<Refusal> {
+  if (!(error instanceof DatabaseFault)) throw error
+  if (error.constraint === 'plan_cap') return why.quotaExceeded(context, plan)
+  if (error.constraint !== 'stack_name' && error.constraint !== 'secret_name') throw error
+  if (!approval) throw new NameMoved()
+  return why.stale(approval, plan)
+}
+
+async function stackOf({ db, actor }: Context, id: string): Promise<Stack> {
+  const [row] = await db
+    .select()
+    .from(stack)
+    .where(and(eq(stack.id, id), eq(stack.teamId, actor.teamId)))
+  if (!row) throw new Error(`the promoted stack ${id} is gone`)
+  return row
+}
+
+/** The answer that an earlier call under the same key was given, with the objects as they are now. */
+async function replay(context: Context, { subjectId, operationId }: Replayed): Promise<PromotionPayload> {
+  const [work] = await context.db
+    .select()
+    .from(operation)
+    .where(eq(operation.id, String(operationId)))
+  if (!work) throw new Error(`the replayed operation ${operationId} is gone`)
+  return {
+    stack: await stackOf(context, work.subjectId),
+    operation: work,
+    approval: await approvalOf(context.db, context.actor.teamId, subjectId),
+    replayed: true,
+  }
+}
