@@ -1,7 +1,7 @@
 // Secrets at rest: AES-256-GCM with a fresh nonce, the key's id and a scheme version in the stored text, and additional
 // data that binds a ciphertext to its place, so that it cannot be moved to another row or field. The first key seals; all
 // keys open, so that keys can be rotated while everything runs.
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import type { SecretKey } from './secret-keys.ts'
 
 const scheme = 'v1'
@@ -19,6 +19,11 @@ export interface Sealing {
   open(sealed: string, place: Place): string
   /** Whether a stored text was sealed with the key that seals now. */
   isCurrent(sealed: string): boolean
+  /**
+   * What tells a text from another to holders of the keys alone: nobody else can find it out by trying texts. One digest
+   * for each key, that of the key that seals now first.
+   */
+  digests(text: string): readonly [string, ...string[]]
 }
 
 /** A stored secret cannot be opened. The message names the key, never the content. */
@@ -29,6 +34,11 @@ export class UnsealError extends Error {
 export function createSealing(keys: readonly SecretKey[]): Sealing {
   const [current] = keys
   if (!current) throw new Error('sealing needs at least one key')
+  // A key of its own for digests, so that the key that seals does nothing else (RFC 5869).
+  const digestKeys = keys.map(({ id, bytes }) => ({
+    id,
+    bytes: Buffer.from(hkdfSync('sha256', bytes, '', `pawl ${scheme} digest`, 32)),
+  }))
   const additional = (place: Place) => Buffer.from([scheme, ...place].join('|'), 'utf8')
   return {
     seal(plaintext, place) {
@@ -57,8 +67,15 @@ export function createSealing(keys: readonly SecretKey[]): Sealing {
       }
     },
     isCurrent: (sealed) => parse(sealed).keyId === current.id,
+    digests: (text) =>
+      digestKeys.map(({ id, bytes }) =>
+        [scheme, id, createHmac('sha256', bytes).update(text).digest('base64url')].join('.'),
+      ) as unknown as readonly [string, ...string[]],
   }
 }
+
+/** The id of the key that a stored text was sealed with. */
+export const keyIdOf = (sealed: string): string => parse(sealed).keyId
 
 function parse(sealed: string): { keyId: string; nonce: Buffer; content: Buffer } {
   // A key id may hold dots; the other parts cannot.

@@ -8,7 +8,7 @@ export const idempotencyKey = pgTable(
     actorId: text('actor_id').notNull(),
     mutation: text('mutation').notNull(),
     key: text('key').notNull(),
-    /** SHA-256 of the input without the key, in hex. */
+    /** SHA-256 of the input without the key, in hex; of an input with a secret in it, a digest under a sealing key. */
     inputHash: text('input_hash').notNull(),
     subjectId: text('subject_id').notNull(),
     operationId: text('operation_id'),

@@ -93,11 +93,21 @@ export const causeOf = (context: Context): Pick<Call, 'actor' | 'requestId'> => 
   requestId: context.requestId,
 })
 
+/** What tells inputs apart: the first is stored, and any of them is the same input. */
+export type HashInput = (text: string) => readonly [string, ...string[]]
+const sha256: HashInput = (text) => [createHash('sha256').update(text).digest('hex')]
+
 /** The caller's idempotency key with a hash of everything else in the input. */
-export function idempotencyOf(mutation: string, input: object, key: string | null): Idempotency | undefined {
+export function idempotencyOf(
+  mutation: string,
+  input: object,
+  key: string | null,
+  hash: HashInput = sha256,
+): Idempotency | undefined {
   if (key === null) return undefined
   const { idempotencyKey: _, ...rest } = input as Record<string, unknown>
-  return { mutation, key, inputHash: createHash('sha256').update(canonical(rest)).digest('hex') }
+  const [inputHash, ...otherHashes] = hash(canonical(rest))
+  return { mutation, key, inputHash, ...(otherHashes.length > 0 ? { otherHashes } : {}) }
 }
 
 /** What a checked input adds to a transition's call. */
@@ -105,8 +115,9 @@ export function callOptions(
   mutation: string,
   input: object,
   { idempotencyKey, expectedVersion }: Pick<Checked<unknown>, 'idempotencyKey' | 'expectedVersion'>,
+  hash?: HashInput,
 ): Pick<Call, 'idempotency' | 'expectedVersion'> {
-  const idempotency = idempotencyOf(mutation, input, idempotencyKey)
+  const idempotency = idempotencyOf(mutation, input, idempotencyKey, hash)
   return { ...(idempotency ? { idempotency } : {}), ...(expectedVersion === null ? {} : { expectedVersion }) }
 }
 

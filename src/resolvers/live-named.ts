@@ -40,13 +40,13 @@ export class NameMoved extends Error {
 const decidedAtMost = 3
 
 /** Decides again when the name changed hands meanwhile; only after a few times the caller is told to come back. */
-export async function whileNameMoves<R>(decide: () => Promise<R>): Promise<R> {
+export async function whileNameMoves<R>(decide: () => Promise<R>, atMost = decidedAtMost): Promise<R> {
   for (let times = 1; ; times++) {
     try {
       return await decide()
     } catch (error) {
       if (!(error instanceof NameMoved)) throw error
-      if (times === decidedAtMost) throw new DatabaseFault('busy', 'the name changes hands all the time')
+      if (times === atMost) throw new DatabaseFault('busy', 'the name changes hands all the time')
     }
   }
 }
