@@ -22,13 +22,13 @@ import {
 import * as why from './deployment-refusal.ts'
 import * as rules from './deployment-rule.ts'
 import { type EnvPatch, entriesAfter, envBytes, envValues, maxEnvBytes, mergeCounts } from './env.ts'
-import { envRefusal } from './env-refusal.ts'
+import { envRefusal, refuseEnv } from './env-refusal.ts'
 import { check, deployInput, envPatch, nothingElse, redeployInput, ttlInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
-import { refuseReferences, refuseUnresolved } from './reference-refusal.ts'
+import { refuseUnresolved } from './reference-refusal.ts'
 import { unresolvedConstraint } from './reference-rule.ts'
 import { bring, type Call, type Operation, startsFrom, transition } from './transition.ts'
 
@@ -103,19 +103,6 @@ async function refuseImage(context: Context, call: Call, image: string | null): 
   // Any doubt is left to the roll-out, which asks again.
   if (outcome.kind !== 'refused' || (await answeredBefore(context.db, call))) return null
   return validationFailed([{ path: ['input', 'image'], message: `cannot be run: ${outcome.reason}` }])
-}
-
-/** What the runtime keeps to itself, and what would hand this caller a secret that it may not read, is refused before anything. */
-async function refuseEnv(
-  context: Context,
-  call: Call,
-  field: 'env' | 'set',
-  variables: EnvPatch['set'],
-): Promise<Refusal | null> {
-  const reserved = variables.findIndex(({ key }) => context.images.reserves(key))
-  if (reserved < 0 || (await answeredBefore(context.db, call))) return refuseReferences(context, call, variables)
-  const path = ['input', field, String(reserved), 'key']
-  return validationFailed([{ path, message: `is ${variables[reserved]?.key}, which the runtime keeps to itself` }])
 }
 
 export interface DeployInput extends CallInput {

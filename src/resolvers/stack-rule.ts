@@ -8,6 +8,7 @@ import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
 import { stateIs } from './operation-rule.ts'
+import { referencesResolve, whereResolved } from './reference-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
@@ -22,6 +23,8 @@ const failed = sql.raw(quoted(['FAILED'] satisfies StackState[]))
 export const placesFor = (services: SQL) =>
   sql`coalesce((select jsonb_object_agg(s ->> 'name', '{}'::jsonb) from jsonb_array_elements(${services}) s), '{}'::jsonb)`
 
+const firstEnv = mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` })
+
 export const createStack = defineBirth({
   ...part,
   name: 'createStack',
@@ -34,8 +37,13 @@ export const createStack = defineBirth({
     name: textParam('name'),
     services: given,
     placed: placesFor(given),
-    env: mergedEnv({ env: sql`'{}'::jsonb`, envRevision: sql`0` }),
-    envRevision: sql`1`,
+    env: firstEnv,
+    envRevision: whereResolved(
+      sql`1`,
+      firstEnv,
+      { teamId: textParam('teamId'), environment: textParam('environment') },
+      given,
+    ),
     incarnation: textParam('incarnation'),
   },
 })
@@ -49,6 +57,8 @@ export const redeployStack = defineRule({
     ...part,
     action: 'redeployStack',
     where: byId,
+    // What runs with its variables as they are is started only when all of their references lead somewhere.
+    guard: (found) => referencesResolve(found.env, found, servicesOf(found)),
     set: (found) => ({
       services: servicesOf(found),
       placed: sql`${placesFor(servicesOf(found))} || ${found.placed}`,
@@ -65,7 +75,8 @@ export const retryStackRollOut = defineRule({
     ...part,
     action: 'redeployStack',
     where: byId,
-    guard: (found) => sql`${found.state} = ${failed} and ${found.generation} = ${intParam('generation')}`,
+    guard: (found) => sql`${found.state} = ${failed} and ${found.generation} = ${intParam('generation')}
+      and ${referencesResolve(found.env, found, found.services)}`,
   },
   called: true,
 })

@@ -18,12 +18,15 @@ import {
   refuseFaults,
 } from './call.ts'
 import { type EnvPatch, envValues, mergeCounts } from './env.ts'
-import { envRefusal } from './env-refusal.ts'
+import { envRefusal, refuseEnv } from './env-refusal.ts'
 import { check, envPatch, nothingElse, redeployStackInput, stackInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
 import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
+import type { Referring } from './reference.ts'
+import { refuseUnresolved } from './reference-refusal.ts'
+import { unresolvedConstraint } from './reference-rule.ts'
 import * as why from './stack-refusal.ts'
 import * as rules from './stack-rule.ts'
 import { bring, type Call, type Operation } from './transition.ts'
@@ -59,6 +62,7 @@ export const redeployStack = (
   moveById(context, kind, 'redeployStack', rules.redeployStack, redeployStackInput, input, {
     values: ({ services }) => ({ services: services && JSON.stringify(services) }),
     refuseEarly: ({ services }, call) => refuseImages(context, call, services ?? []),
+    guard: (row, { services }) => unresolved(context, row, { stack: row }, services ?? row.services),
     payload,
   })
 
@@ -68,6 +72,7 @@ export const deleteStack = (context: Context, input: ById): Promise<Result<Stack
 export const mergeStackEnv = (context: Context, input: ById): Promise<Result<StackEnvPayload>> =>
   moveById(context, kind, 'mergeStackEnv', rules.mergeStackEnv, envPatch, input, {
     values: envValues,
+    refuseEarly: ({ set }, call) => refuseEnv(context, call, 'set', set),
     guard: (row, patch) => envRefusal('stack', row, patch),
     payload: (accepted, patch) => ({
       ...payload(accepted),
@@ -131,10 +136,10 @@ async function decideCreate(context: Context, input: NewStack): Promise<Result<S
     },
     ...callOptions('createStack', input, checked),
   }
-  const early = await refuseImages(context, call, services)
+  const early = (await refuseEnv(context, call, 'env', env)) ?? (await refuseImages(context, call, services))
   if (early) return early
   const found = await bring(context.db, rules.createStack, call).catch((error: unknown) =>
-    constrained(context, error, { environment, name }),
+    constrained(context, error, checked.value),
   )
   if ('refusal' in found) return found
   switch (found.kind) {
@@ -149,12 +154,30 @@ async function decideCreate(context: Context, input: NewStack): Promise<Result<S
   }
 }
 
-/** A constraint decided a birth: the name is held, or the plan is full. */
-async function constrained(
-  { db, actor }: Context,
-  error: unknown,
-  wanted: { environment: string; name: string },
-): Promise<Refusal> {
+/** References that lead nowhere, told of the row or of the wish for one. */
+const unresolved = (
+  context: Context,
+  subject: Referring,
+  shown: Readonly<Record<string, object>>,
+  services: readonly { name: string }[],
+) =>
+  refuseUnresolved(
+    context.db,
+    subject,
+    shown,
+    services.map(({ name }) => name),
+  )
+
+interface Wanted {
+  readonly environment: string
+  readonly name: string
+  readonly services: readonly StackService[]
+  readonly env: EnvPatch['set']
+}
+
+/** A constraint decided a birth: the name is held, the plan is full, or a reference leads nowhere. */
+async function constrained(context: Context, error: unknown, wanted: Wanted): Promise<Refusal> {
+  const { db, actor } = context
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'stack_name') {
     const holder = await why.liveNamed(db, actor.teamId, wanted.environment, wanted.name)
@@ -162,5 +185,10 @@ async function constrained(
     return why.nameTaken(holder)
   }
   if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'stacks')
+  if (error.constraint === unresolvedConstraint) {
+    const { environment, env, services } = wanted
+    const asked = Object.fromEntries(env.map(({ key, value }) => [key, { value }]))
+    return unresolved(context, { teamId: actor.teamId, environment, env: asked }, {}, services)
+  }
   throw error
 }
