@@ -30,6 +30,7 @@ import { approvalOf } from './promotion-read.ts'
 import * as why from './promotion-refusal.ts'
 import * as rules from './promotion-rule.ts'
 import { answeredBefore } from './read-back.ts'
+import { secretPlace } from './reference.ts'
 import { type Answer, type Call, type Operation, type Replayed, type Row, type Rule, transition } from './transition.ts'
 
 type Stack = Row<typeof stack>
@@ -131,8 +132,8 @@ function callFor(
   const { teamId } = actor
   const copies = plan.secretsToCopy.map(({ id, name, revision }) => {
     const copy = newId('Secret')
-    const value = sealing.open(plan.sealedSecrets.get(id) ?? '', [teamId, id, `value:${revision}`])
-    return { id: copy, name, value: sealing.seal(value, [teamId, copy, 'value:1']) }
+    const value = sealing.open(plan.sealedSecrets.get(id) ?? '', secretPlace({ teamId, id, revision }))
+    return { id: copy, name, value: sealing.seal(value, secretPlace({ teamId, id: copy, revision: 1 })) }
   })
   return {
     ...causeOf(context),
