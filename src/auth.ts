@@ -28,7 +28,7 @@ export interface Actor {
   readonly kind: 'token' | 'member' | 'identity' | 'invitation'
   /** The id of the token, member or invitation, or the identity: what events, operations and idempotency keys name. */
   readonly id: string
-  /** Empty for an identity that is no member: it sees nothing. */
+  /** For an identity that is no member no team's id: it sees nothing. */
   readonly teamId: string
   /** The member behind it; null for an invitation and for an identity that is no member. */
   readonly memberId: string | null

@@ -26,6 +26,7 @@ import { stackEffects } from './loops/stack-effect.ts'
 import { teardownLoop } from './loops/teardown.ts'
 import { trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { createOidcVerifier } from './oidc.ts'
 import { provisionersFor } from './provisioning.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
@@ -101,6 +102,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const worker = config.role === 'api' ? null : startWorker({ work, driver, provisioners, sealing, metrics, log }, down)
   if (worker) await nudges.listen(() => worker.nudge())
   const rate = createRateLimit()
+  const oidc = config.oidc && oidcFor(config.oidc, log)
   if (api) {
     const exchange = startLoop(exchangeUsageLoop(work.db, rate), { metrics, log })
     down.add('work', 'the exchange of what was spent', () => exchange.stop())
@@ -110,6 +112,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
     graphql: api && {
       db: api.db,
       rate,
+      oidc,
       images: driver,
       sealing,
       introspection,
@@ -171,6 +174,14 @@ function startWorker({ work, driver, provisioners, sealing, metrics, log }: Work
   down.add('work', 'operations', () => dispatcher.drain(drainMs))
   down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))
   return dispatcher
+}
+
+/** An issuer that is down stops no start: its keys are asked for in good time, and again when a token needs them. */
+function oidcFor({ issuer, audience }: NonNullable<Config['oidc']>, log: Log) {
+  const onFault = (error: Error) => log.warn('the OIDC issuer does not give its keys', { error })
+  const verifier = createOidcVerifier({ issuer, audience, onFault })
+  void verifier.warm()
+  return verifier
 }
 
 /** One line that names the variable; never its value, which holds a password. */

@@ -1,15 +1,14 @@
 // What happens at /graphql, in this order: who may ask from where, with which token, in which form. Only then is the request
 // read, and handed on to be run. Every refusal on the way is before that, and is counted.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Actor } from './auth.ts'
-import { DatabaseFault } from './db/fault.ts'
+import type { OidcVerifier } from './oidc.ts'
 import { createRateLimit, type RateLimit } from './rate-limit.ts'
-import { authenticate } from './resolvers/authenticate.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
+import { callerOf } from './server-caller.ts'
 import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
 import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
 import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
-import { acceptFlaw, bearer, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
+import { acceptFlaw, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
 
 export interface DoorOptions extends GraphqlOptions {
@@ -17,6 +16,8 @@ export interface DoorOptions extends GraphqlOptions {
   readonly trust?: Trust | null
   /** What callers may ask for, and what they have; by default the usual, shared with no other process. */
   readonly rate?: RateLimit
+  /** Reads the JWTs of an OIDC issuer; null, the default, when there is none. */
+  readonly oidc?: Pick<OidcVerifier, 'verify'> | null
   /** How long a client that was refused may go on sending, in ms. */
   readonly lingerMs: number
 }
@@ -26,19 +27,15 @@ export type Door = (req: IncomingMessage, res: ServerResponse, requestId: string
 const pageOff: Refused = { status: 404, code: 'NOT_FOUND', message: 'There is nothing here.' }
 const noMethod: Refused = { status: 405, code: 'METHOD_NOT_ALLOWED', message: 'Only GET and POST are answered here.' }
 const noQuery: Refused = { status: 400, code: 'BAD_REQUEST', message: 'The parameter query is missing, or no text.' }
-const nobody: Refused = {
-  status: 401,
-  code: 'UNAUTHENTICATED',
-  message: 'A good token is needed: Authorization: Bearer pawl_…',
-}
-const away: Refused = {
-  status: 503,
-  code: 'TEMPORARILY_UNAVAILABLE',
-  message: 'The database cannot be reached right now. Try again.',
-}
 
 /** Answers everything at /graphql. */
-export function createDoor({ trust = null, rate = createRateLimit(), lingerMs, ...options }: DoorOptions): Door {
+export function createDoor({
+  trust = null,
+  rate = createRateLimit(),
+  oidc = null,
+  lingerMs,
+  ...options
+}: DoorOptions): Door {
   const { db, metrics, introspection } = options
   const handle = createGraphql(options)
   return async (req, res, requestId) => {
@@ -63,17 +60,13 @@ export function createDoor({ trust = null, rate = createRateLimit(), lingerMs, .
       return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
     }
 
-    let actor: Actor | null
-    try {
-      actor = await authenticate(db, bearer(req) ?? '')
-    } catch (error) {
-      if (!(error instanceof DatabaseFault) || error.kind === 'bug') throw error
-      res.setHeader('retry-after', '1')
-      return refused(away, 'unavailable', { requestId, retryAfterMs: 1_000 })
-    }
-    if (!actor) {
-      res.setHeader('www-authenticate', 'Bearer')
-      return refused(nobody, 'unauthenticated')
+    const actor = await callerOf(req, db, oidc)
+    if ('refused' in actor) {
+      const { outcome, retryAfterMs } = actor
+      if (outcome === 'unauthenticated') res.setHeader('www-authenticate', 'Bearer')
+      if (retryAfterMs === undefined) return refused(actor.refused, outcome)
+      res.setHeader('retry-after', Math.ceil(retryAfterMs / 1_000))
+      return refused(actor.refused, outcome, { requestId, retryAfterMs })
     }
     // Who asks too often is known here, before anything of the request is read.
     const account = openAccount(rate, actor)

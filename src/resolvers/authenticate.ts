@@ -201,7 +201,8 @@ async function byIdentity(db: Database, person: Person, named: string | null): P
   return {
     kind: 'identity',
     id: identity,
-    teamId: '',
+    // No team has such an id: nothing is seen by it.
+    teamId: identity,
     memberId: null,
     role: null,
     scopes: new Set(),

@@ -39,7 +39,7 @@ export interface Api {
   close(): Promise<void>
 }
 
-export type ApiOptions = Pick<HttpOptions, 'times'> & Pick<DoorOptions, 'introspection' | 'trust' | 'rate'>
+export type ApiOptions = Pick<HttpOptions, 'times'> & Pick<DoorOptions, 'introspection' | 'trust' | 'rate' | 'oidc'>
 
 /** Opens everything; `close` takes it down. */
 export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promise<Api> {

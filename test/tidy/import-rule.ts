@@ -53,7 +53,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'welcome.ts': { from: [] },
   'provisioning.ts': { from: ['db', 'drivers'], types: ['config.ts'] },
   'server.ts': {
-    from: ['schema', 'resolvers', 'context.ts', 'auth.ts', 'refusals.ts', 'rate-limit.ts', 'db/fault.ts'],
+    from: ['schema', 'resolvers', 'context.ts', 'auth.ts', 'refusals.ts', 'rate-limit.ts', 'oidc.ts', 'db/fault.ts'],
     types: ['log.ts', 'metrics.ts', 'drivers', 'db'],
     packages: ['graphql', 'graphql-yoga', '@graphql-tools', '@pothos', 'lru-cache'],
   },
