@@ -2,6 +2,8 @@
 // asked, so that a bad input changes nothing and is told all its faults at once.
 import { z } from 'zod'
 import { actionClasses, roles, scopes } from '../auth.ts'
+import { copyPolicies } from '../db/promotion-approval.ts'
+import { selfApprovals } from '../db/team.ts'
 import type { Fault } from '../refusals.ts'
 import { envBytes, maxEnvBytes, maxPatchKeys } from './env.ts'
 
@@ -157,6 +159,19 @@ export const stackInput = z.object({
 /** Null keeps the services that are there. */
 export const redeployStackInput = z.object({ services: optional(services) })
 export const promoteInput = z.object({ toEnvironment: environment, approvalId: optional(text(64)) })
+const copyPolicy = z
+  .enum(copyPolicies, `must be one of ${copyPolicies.join(', ')}`)
+  .nullish()
+  .transform((value) => value ?? 'COPY_MISSING')
+export const promotionInput = z.object({
+  toEnvironment: environment,
+  envPolicy: copyPolicy,
+  secretPolicy: copyPolicy,
+})
+export const requestTwinInput = z.object({ toEnvironment: environment })
+export const selfApprovalInput = z.object({
+  policy: z.enum(selfApprovals, `must be one of ${selfApprovals.join(', ')}`),
+})
 export const nothingElse = z.object({})
 
 /** A name for people. */

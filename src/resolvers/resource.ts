@@ -74,7 +74,7 @@ export const setResourceTtl = (context: Context, input: ById & { ttlHours?: numb
 const standardLimitBytes = 2 ** 30
 
 /** 192 bits, letters and digits only: safe in URLs and in every provider's syntax. */
-const newPassword = (context: Context, resourceId: string) =>
+export const newPassword = (context: Context, resourceId: string) =>
   context.sealing.seal(randomBytes(24).toString('hex'), [context.actor.teamId, resourceId, 'password'])
 
 export interface NewResource extends CallInput {

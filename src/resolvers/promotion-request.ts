@@ -1,0 +1,162 @@
+// Asking for an approval: the plan is told from the rows as they are, what would be refused of it is refused here already,
+// and what is kept is its digest. Nothing of source or target is touched.
+import { sql } from 'drizzle-orm'
+import type { Context } from '../context.ts'
+import { entityOfId, newId } from '../db/id.ts'
+import { type CopyPolicy, promotionApproval } from '../db/promotion-approval.ts'
+import { approvalHours, promotionApprovalMachine } from '../lifecycle/promotion-approval.ts'
+import { callInstead, lookAt, notFound, type Refusal, type Remedy, refuse } from '../refusals.ts'
+import type { Approval } from './approval-refusal.ts'
+import {
+  answer,
+  type CallInput,
+  callOptions,
+  causeOf,
+  faulty,
+  keyReused,
+  type Payload,
+  type Result,
+  refuseFaults,
+} from './call.ts'
+import { check, promotionInput } from './input.ts'
+import { replay } from './move-by-id.ts'
+import { type PromotionPlan, planPromotion, shownPlan } from './promotion-plan.ts'
+import { preflight, wrongEnvironment } from './promotion-refusal.ts'
+import { answeredBefore } from './read-back.ts'
+import { bring, type Call, defineBirth } from './transition.ts'
+import { jsonParam, textParam } from './transition-statement.ts'
+
+const requestRule = (action: 'requestPromotion' | 'requestTwin', kind: Approval['kind']) =>
+  defineBirth({
+    table: promotionApproval,
+    machine: promotionApprovalMachine,
+    name: action,
+    action,
+    values: {
+      id: textParam('id'),
+      teamId: textParam('teamId'),
+      kind: sql.raw(`'${kind}'`),
+      subjectId: textParam('subjectId'),
+      toEnvironment: textParam('toEnvironment'),
+      envPolicy: textParam('envPolicy'),
+      secretPolicy: textParam('secretPolicy'),
+      planDigest: textParam('digest'),
+      plan: jsonParam('plan'),
+      requestedBy: textParam('memberId'),
+      expiresAt: sql`clock_timestamp() + ${sql.raw(String(approvalHours))} * interval '1 hour'`,
+    },
+    data: sql`jsonb_build_object('subject', ${textParam('subjectId')}, 'to', ${textParam('toEnvironment')}, 'digest', ${textParam('digest')})`,
+  })
+const rules = {
+  requestPromotion: requestRule('requestPromotion', 'STACK'),
+  requestTwin: requestRule('requestTwin', 'TWIN'),
+} as const
+
+/** What an approval is asked for. */
+export interface Wish {
+  readonly subjectId: string
+  readonly toEnvironment: string
+  readonly envPolicy: CopyPolicy
+  readonly secretPolicy: CopyPolicy
+  readonly digest: string
+  /** As it is shown with the approval: names and revisions, never values. */
+  readonly plan: Record<string, unknown>
+}
+type Options = Pick<Call, 'idempotency'>
+
+/** Keeps the wish as a PENDING approval of the member who asks. */
+export async function bringApproval(
+  context: Context,
+  action: keyof typeof rules,
+  wish: Wish,
+  options: Options,
+): Promise<{ approval: Approval; replayed: boolean } | Refusal> {
+  const { teamId, memberId } = context.actor
+  const id = newId('PromotionApproval')
+  const values = { ...wish, plan: JSON.stringify(wish.plan), teamId, memberId }
+  const found = await bring(context.db, rules[action], { ...causeOf(context), id, values, ...options })
+  switch (found.kind) {
+    case 'moved':
+      return { approval: found.row, replayed: false }
+    case 'replayed':
+      return approvedBefore(context, found)
+    case 'key-reused':
+      return keyReused(action, found)
+    default:
+      throw new Error(`a birth cannot be ${found.kind}`)
+  }
+}
+
+const approvedBefore = async (context: Context, found: Parameters<typeof replay>[2]) => {
+  const { row } = await replay<typeof promotionApproval>(
+    context,
+    { table: promotionApproval, word: 'promotionApproval' },
+    found,
+  )
+  return { approval: row, replayed: true }
+}
+
+/** The approval that an earlier call under the same key was given; null when there was none. */
+export async function askedBefore(
+  context: Context,
+  action: keyof typeof rules,
+  options: Options,
+): Promise<{ approval: Approval; replayed: boolean } | Refusal | null> {
+  const before = await answeredBefore(context.db, { ...causeOf(context), ...options })
+  if (!before) return null
+  return before.kind === 'key-reused' ? keyReused(action, before) : approvedBefore(context, before)
+}
+
+export interface RequestPayload extends Payload {
+  readonly approval: Approval
+  /** As it is now: in a replay perhaps another one than was asked for. */
+  readonly plan: PromotionPlan | null
+}
+export interface RequestInput extends CallInput {
+  readonly stackId: string
+  readonly toEnvironment: string
+  readonly envPolicy?: CopyPolicy | null
+  readonly secretPolicy?: CopyPolicy | null
+}
+
+/** Asks for the approval of a promotion as it would be now. */
+export const requestPromotion = (context: Context, input: RequestInput): Promise<Result<RequestPayload>> =>
+  answer(context, 'PromotionApproval', 'requestPromotion', async (): Promise<Result<RequestPayload>> => {
+    const checked = check(promotionInput, input)
+    if (faulty(checked)) return refuseFaults(checked)
+    const { toEnvironment, ...policies } = checked.value
+    const options = callOptions('requestPromotion', input, { ...checked, expectedVersion: null })
+    const planOf = () => planPromotion(context.db, context.actor.teamId, input.stackId, toEnvironment, policies)
+    const before = await askedBefore(context, 'requestPromotion', options)
+    if (before) return 'refusal' in before ? before : { ...before, plan: await planOf() }
+    const plan = entityOfId(input.stackId) === 'Stack' ? await planOf() : null
+    if (!plan) return notFound('stack', input.stackId)
+    const refusal = await refuseRequest(context, plan)
+    if (refusal) return refusal
+    const wish = { ...policies, subjectId: plan.source.id, toEnvironment, digest: plan.digest, plan: shownPlan(plan) }
+    const made = await bringApproval(context, 'requestPromotion', wish, options)
+    return 'refusal' in made ? made : { ...made, plan }
+  })
+
+/** Why no approval of the plan is asked for: what promoteStack would refuse, and a plan that changes nothing. */
+async function refuseRequest(context: Context, plan: PromotionPlan): Promise<Refusal | null> {
+  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null))
+  // Room can be made before the approval is used; until then the plan says what is lacking.
+  if (refusal && refusal.refusal !== 'QuotaExceeded') return refusal
+  if (!plan.isEmpty || !plan.target) return null
+  return refuse('NothingToPromote', {
+    message: `${plan.target.name} in ${plan.toEnvironment} has all that the stack in ${plan.source.environment} has. Nothing is to be approved.`,
+    facts: { stack: plan.target },
+    remedies: [lookAt('stack', { id: plan.target.id }, 'Look at the target.')],
+  })
+}
+
+/** The call that asks for the approval of the same as it would be now; none where that would be refused. */
+export async function askAgain(context: Context, row: Approval): Promise<Remedy[]> {
+  const { subjectId, toEnvironment, envPolicy, secretPolicy } = row
+  const policies = { envPolicy, secretPolicy }
+  const plan = await planPromotion(context.db, row.teamId, subjectId, toEnvironment, policies)
+  if (!plan || (await refuseRequest(context, plan))) return []
+  const input = { stackId: subjectId, toEnvironment, ...policies }
+  return [callInstead('requestPromotion', input, 'Ask for the approval of the plan as it is now.')]
+}
