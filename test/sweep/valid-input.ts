@@ -39,7 +39,7 @@ export const validInputs: Readonly<Record<string, Made>> = {
   deleteSecret: byId('Secret'),
   retryOperation: byId('Operation'),
   cancelOperation: byId('Operation'),
-  createApiToken: (_, nth) => ({ name: `made ${nth}`, scopes: ['read'] }),
+  createApiToken: (_, nth) => ({ name: `made ${nth}`, scopes: ['admin'] }),
   revokeApiToken: byId('ApiToken'),
   createTeam: (_, nth) => ({ name: `made-${nth}` }),
   deleteTeam: byId('Team'),
