@@ -21,6 +21,7 @@ import { deleteDeployment } from './deployment-rule.ts'
 import { withdrawInvitation } from './invitation-rule.ts'
 import { removeMember } from './member-rule.ts'
 import { deleteResource } from './resource-rule.ts'
+import { deleteSecret } from './secret-rule.ts'
 import { deleteStack } from './stack-rule.ts'
 import { defineRule, type Rule, startsFrom } from './transition.ts'
 import { intParam } from './transition-statement.ts'
@@ -60,6 +61,7 @@ function ofEnded<T extends SubjectTable>(gate: Rule<T>, which: SQL = ofEndedTeam
       ...(set ? { set } : {}),
     },
     ...(gate.releases ? { releases: gate.releases } : {}),
+    ...(gate.data ? { data: gate.data } : {}),
   })
 }
 
@@ -70,6 +72,7 @@ export const endWhatItOwns = [
   ofEnded(deleteDeployment),
   ofEnded(deleteResource),
   ofEnded(deleteStack),
+  ofEnded(deleteSecret),
   ofEnded(withdrawInvitation),
   ofEnded(
     revokeRule,
