@@ -3,13 +3,14 @@
 import { expireApiToken } from '../resolvers/api-token.ts'
 import { expireDeployment } from '../resolvers/deployment-rule.ts'
 import { expireInvitation } from '../resolvers/invitation-rule.ts'
+import { expirePromotion } from '../resolvers/promotion-decision-rule.ts'
 import { expireResource } from '../resolvers/resource-rule.ts'
 import { type Cause, type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
 import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 200
-const rules = [expireDeployment, expireResource, expireApiToken, expireInvitation] as unknown as Rule[]
+const rules = [expireDeployment, expireResource, expireApiToken, expireInvitation, expirePromotion] as unknown as Rule[]
 const cause = (): Cause => ({ actor: { kind: 'loop', id: 'expire' }, requestId: `expire-${crypto.randomUUID()}` })
 
 export const expireLoop = (db: Database, told: Told): LoopDeclaration => ({

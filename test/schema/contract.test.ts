@@ -63,6 +63,24 @@ const further: Record<string, string[]> = {
   ],
   setSecret: ['QuotaExceeded'],
   deleteSecret: ['SecretAlreadyDeleted'],
+  twinResource: [
+    'ApprovalRequired',
+    'ApprovalNotApproved',
+    'ApprovalMismatch',
+    'ApprovalExpired',
+    'ApprovalAlreadyExecuted',
+    'ApprovalStale',
+    'TwinExists',
+    'ResourceTypeUnavailable',
+    'ResourceAlreadyDeleted',
+    'QuotaExceeded',
+  ],
+  requestPromotion: ['NothingToPromote', 'NoServices', 'MissingImage', 'SecretUnresolved', 'StackDeleting'],
+  requestTwin: ['TwinExists', 'ResourceTypeUnavailable', 'ResourceAlreadyDeleted'],
+  approvePromotion: ['IllegalState', 'ApprovalExpired', 'SelfApprovalForbidden'],
+  rejectPromotion: ['IllegalState', 'ApprovalExpired'],
+  withdrawPromotion: ['IllegalState', 'ApprovalExpired'],
+  setSelfApproval: ['IllegalState'],
   retryOperation: ['IllegalState', 'SecretUnresolved'],
   cancelOperation: ['IllegalState'],
   createApiToken: [],
@@ -246,7 +264,7 @@ test('the shapes that outside checks rely on', () => {
   expect(fieldsOf('Query').sort()).toEqual(
     (
       'apiToken apiTokens deployment deployments events invitation invitations lifecycles limits member members node nodes ' +
-      'operation operations promotionApproval promotionApprovals resource resources secret secrets stack stacks stuck team viewer'
+      'operation operations promotionApproval promotionApprovals promotionPlan resource resources secret secrets stack stacks stuck team viewer'
     ).split(' '),
   )
 })
