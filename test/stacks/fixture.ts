@@ -48,16 +48,26 @@ export async function openStackStage(options: FakeDriverOptions = {}) {
     if (!row) throw new Error(`${id} is gone`)
     return row
   }
+  const replicas: Replica[] = []
   const ofStack = (id: string, { subjectId }: { subjectId: string }) => subjectId === id
   const named = ({ incarnation }: { incarnation: string }) => incarnation.slice(25)
   return {
     ...stage,
     stack,
-    replica: ({ through, ...more }: StackReplicaOptions = {}): Replica =>
-      stage.replica({
+    replica({ through, ...more }: StackReplicaOptions = {}): Replica {
+      const replica = stage.replica({
         ...more,
         effects: (db, driver) => stackEffects(db, through?.(driver, db) ?? driver, testSealing),
-      }),
+      })
+      replicas.push(replica)
+      return replica
+    },
+    /** Between two tests on one stage: no replica is left, nor anything that its driver was told. */
+    async rest(): Promise<void> {
+      const left = replicas.splice(0)
+      for (const { driver } of left) driver.clear()
+      await Promise.all(left.map(({ dispatcher }) => dispatcher.drain(0)))
+    },
     /** Makes a stack of services by name, or of services as they are given. */
     async create(
       services: readonly (string | StackService)[],
