@@ -20,6 +20,7 @@ import { countsOf, type List, type Page, type PageArgs, pagesOf } from './page.t
 import { type ApprovalView, approvalsById } from './promotion-read.ts'
 import { connectionsOf, type ResourceView, resourcesById } from './resource-read.ts'
 import { type SecretView, secretsById } from './secret-read.ts'
+import { type SecretUse, usesOf } from './secret-use.ts'
 import { type StackView, stackEnvsOf, stacksById } from './stack-read.ts'
 import { type Team, teamsById, type Usage, usagesOf } from './team-read.ts'
 import type { Database } from './transition.ts'
@@ -50,6 +51,8 @@ export interface Loaders {
   readonly connection: DataLoader<string, string | null>
   readonly stack: DataLoader<string, StackView | null>
   readonly secret: DataLoader<string, SecretView | null>
+  /** Who uses a secret. */
+  readonly secretUses: DataLoader<string, SecretUse[]>
   readonly promotionApproval: DataLoader<string, ApprovalView | null>
   readonly operation: DataLoader<string, OperationView | null>
   readonly apiToken: DataLoader<string, ApiTokenView | null>
@@ -104,6 +107,7 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
     connection: byId(connectionsOf),
     stack,
     secret,
+    secretUses: byId(usesOf),
     promotionApproval,
     operation,
     apiToken,

@@ -4,10 +4,9 @@ import { maxEnvBytes } from './env.ts'
 import { environment, optional, text } from './input.ts'
 
 /** What `secret://` may be followed by. */
-const secretName = text(63).regex(
-  /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/,
-  'must be 1 to 63 of A-Z, a-z, 0-9, _, . and -, beginning with a letter',
-)
+const secretName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/, 'must be 1 to 63 of A-Z, a-z, 0-9, _, . and -, beginning with a letter')
 const inEnvironment = environment.nullish().transform((value) => value ?? 'development')
 
 /** As large as a whole environment may be: what a workload is given by it can be no larger. */

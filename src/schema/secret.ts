@@ -4,6 +4,7 @@ import { secretMachine } from '../lifecycle/secret.ts'
 import { secretActions } from '../resolvers/allowed-action.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { type SecretFilter, secretFilter, secrets } from '../resolvers/secret-read.ts'
+import { maxUses, type SecretUse } from '../resolvers/secret-use.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { eventsField } from './event.ts'
@@ -11,6 +12,19 @@ import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { NodeRef, SecretRef } from './ref.ts'
 
 const SecretState = stateEnum(secretMachine)
+
+const SecretUseRef = builder.objectRef<SecretUse>('SecretUse').implement({
+  description: 'A variable that refers to a secret.',
+  fields: (t) => ({
+    key: t.exposeString('key', { description: 'Name of the variable.' }),
+    subject: t.field({
+      type: NodeRef,
+      nullable: true,
+      description: 'Whose variable it is: a Deployment or a Stack. Null when it is gone since.',
+      resolve: ({ subjectId }, _args, { loaders }) => loaders.node(subjectId),
+    }),
+  }),
+})
 
 SecretRef.implement({
   description:
@@ -24,6 +38,14 @@ SecretRef.implement({
     revision: t.exposeInt('revision', { description: 'Counts the values that it has had, from 1.' }),
     changedAt: t.expose('changedAt', { type: 'DateTime', description: 'When its value was last set.' }),
     changedBy: t.exposeString('changedBy', { description: 'Id of who set it last.' }),
+    usedBy: t.field({
+      type: [SecretUseRef],
+      description:
+        `The live deployments and stacks of its environment with a variable of the value \`secret://NAME\`, oldest first, at most ` +
+        `${maxUses}; none of a deleted secret. They are given its value when they start next.`,
+      complexity: { field: 5, multiplier: 20 },
+      resolve: (row, _args, { loaders }) => loaders.secretUses.load(row.id),
+    }),
     events: eventsField(t, 'What became of it, oldest first; values are never in it.'),
   }),
 })

@@ -5,12 +5,7 @@ import type { Outcome } from '../../src/drivers/outcome.ts'
 import type { RuntimeDriver } from '../../src/drivers/runtime/driver.ts'
 import { deploymentEffects } from '../../src/loops/deployment-effect.ts'
 import { backoffMs } from '../../src/loops/effect.ts'
-import {
-  deleteDeployment,
-  mergeDeploymentEnv,
-  redeployDeployment,
-  stopDeployment,
-} from '../../src/resolvers/deployment.ts'
+import { deleteDeployment, redeployDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
 import { cancelOperation } from '../../src/resolvers/operation.ts'
 import { testSealing } from '../row.ts'
 import { openStage, type Stage, startsOf, until } from './fixture.ts'
@@ -109,13 +104,12 @@ test('what is given up after it may have started leaves nothing running', async 
 })
 
 test('a roll-out that is refused stops what ran before it: FAILED means that nothing runs', async () => {
-  stage.replica()
+  const { driver } = stage.replica()
   const id = await stage.deploy()
   await stage.reaches(id, 'HEALTHY')
-  const set = [{ key: 'DATABASE_URL', value: 'resource://none' }]
-  await mergeDeploymentEnv(stage.context, { id, set } as Parameters<typeof mergeDeploymentEnv>[1])
+  driver.faultNext('resolveImage', { kind: 'refuse', reason: 'there is no such image' })
   await redeployDeployment(stage.context, { id })
-  expect((await stage.reaches(id, 'FAILED')).stateReason).toContain('resource://none')
+  expect((await stage.reaches(id, 'FAILED')).stateReason).toContain('there is no such image')
   expect(stage.driver.liveRuns()).toEqual([])
 })
 

@@ -41,10 +41,23 @@ describe('a reference to a resource', () => {
   })
 
   test('of a call that won is a replay, whatever became of the scope', async () => {
-    const input = { ...named(env), idempotencyKey: 'kept' }
+    await createResource(all(), { type: 'POSTGRES', name: 'kept' })
+    const input = { ...named([{ key: 'URL', value: 'resource://kept' }]), idempotencyKey: 'kept' }
     expect(await deploy(all(), input)).toMatchObject({ replayed: false })
     expect(await deploy(having('deploy'), input)).toMatchObject({ replayed: true })
   })
+})
+
+test('a reference to a secret needs the scope env:read, in deploy and in a merge; one to a service needs none', async () => {
+  const env = [{ key: 'TOKEN', value: 'secret://token' }]
+  const forbidden = { refusal: 'Forbidden', facts: { missing: 'env:read' } }
+  expect(await deploy(having('read', 'deploy', 'resource'), named(env))).toMatchObject(forbidden)
+  const own = await deploy(having('deploy'), named([{ key: 'NEARLY', value: 'see secret://token' }]))
+  const id = 'deployment' in own ? own.deployment.id : ''
+  const merge = (value: string) => ({ id, set: [{ key: 'TOKEN', value }] }) as Parameters<typeof mergeDeploymentEnv>[1]
+  expect(await mergeDeploymentEnv(having('deploy', 'resource'), merge('secret://token'))).toMatchObject(forbidden)
+  expect(await mergeDeploymentEnv(having('deploy', 'env:read'), merge('secret://token'))).toMatchObject({ keysSet: 1 })
+  expect(await mergeDeploymentEnv(having('deploy'), merge('service://web'))).toMatchObject({ keysSet: 1 })
 })
 
 test('a variable that the runtime keeps to itself is refused before anything is accepted', async () => {

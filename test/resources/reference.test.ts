@@ -1,9 +1,11 @@
-// `resource://NAME` in the variables of a deployment: the workload is given the URL as it is when it starts, what is stored
-// stays a reference, and what cannot be resolved is told with its reason.
+// References in the variables of a deployment: the workload is given a resource's URL and a secret's value as they are when it
+// starts, what is stored stays a reference, and what has gone since the roll-out was accepted is told with its reason. What
+// leads nowhere when it is asked for is refused there: test/secrets/reference.test.ts.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isRefusal } from '../../src/refusals.ts'
 import { type DeploymentPayload, deploy, redeployDeployment } from '../../src/resolvers/deployment.ts'
 import { pauseResource, resumeResource, rotateResourceCredentials } from '../../src/resolvers/resource.ts'
+import { deleteSecret, setSecret } from '../../src/resolvers/secret.ts'
 import { until } from '../loops/fixture.ts'
 import { openResourceStage, type ResourceStage } from './fixture.ts'
 
@@ -32,6 +34,8 @@ const putOff = (id: string): Promise<string> =>
     expect(work).toMatchObject({ state: 'PENDING', outcome: expect.any(String) })
     return String(work?.outcome)
   })
+const set = async (name: string, value: string) =>
+  expect(await setSecret(stage.context, { name, value })).not.toHaveProperty('refusal')
 const storedEnv = async (id: string) => (await stage.sql`select env from deployment where id = ${id}`)[0]?.env
 
 test('the URL reaches the workload; what is stored is the reference', async () => {
@@ -102,57 +106,58 @@ test('one that is suspended can be read: it is referred to as ever', async () =>
   await stage.reaches(id, 'HEALTHY')
 })
 
+test('the value of a secret reaches the workload; what is stored, and what is told of it, is the reference', async () => {
+  stage.replica()
+  await set('api.key', 'canary-1')
+  const id = await deployed({ TOKEN: 'secret://api.key', AGAIN: 'secret://api.key' })
+  await stage.reaches(id, 'HEALTHY')
+  expect(await given(id)).toEqual({ TOKEN: 'canary-1', AGAIN: 'canary-1' })
+  expect(JSON.stringify(await storedEnv(id))).not.toContain('canary')
+  await set('api.key', 'canary-2')
+  expect(await given(id)).toMatchObject({ TOKEN: 'canary-1' })
+  await redeployDeployment(stage.context, { id })
+  await stage.work(id, 'SUCCEEDED')
+  expect(await given(id)).toMatchObject({ TOKEN: 'canary-2' })
+})
+
+/** Deploys with its roll-out held back until `meanwhile` is done. */
+async function overtaken(env: Record<string, string>, meanwhile: () => Promise<unknown>): Promise<string> {
+  const id = await deployed(env)
+  await meanwhile()
+  stage.replica()
+  return id
+}
+const resourceIn = async (state: string): Promise<string> => {
+  const id = await stage.create({ name: 'store' })
+  await putState(id, state)
+  return id
+}
+const putState = (id: string, state: string) =>
+  stage.beneath((sql) => sql`update resource set state = ${state} where id = ${id}`)
+
 test.each([
-  [
-    'a name that nobody has',
-    'resource://nobody',
-    'development',
-    'URL refers to resource://nobody, and there is no resource of that name in development',
-  ],
-  [
-    'a name of another environment',
-    'resource://store',
-    'production',
-    'URL refers to resource://store, and there is no resource of that name in production',
-  ],
-  ['a resource that is paused', 'resource://paused', 'development', 'URL refers to resource://paused, which is PAUSED'],
-  [
-    'one that could not be made',
-    'resource://failed',
-    'development',
-    'URL refers to resource://failed, which is FAILED',
-  ],
-  ['a secret', 'secret://key', 'development', 'URL refers to secret://key, and this version of Pawl keeps no secrets'],
-  [
-    'no name at all',
-    'resource://',
-    'development',
-    'URL refers to resource://, and there is no resource of that name in development',
-  ],
-])('%s: FAILED, and why', async (_, value, environment, reason) => {
-  const { provisioner } = stage.replica()
-  await stage.comesTo(await stage.create({ name: 'store' }), 'ACTIVE')
-  const paused = await stage.create({ name: 'paused' })
-  await stage.comesTo(paused, 'ACTIVE')
-  await pauseResource(stage.context, { id: paused })
-  await stage.comesTo(paused, 'PAUSED')
-  provisioner.faultNext('provision', { kind: 'refuse', reason: 'no' })
-  await stage.comesTo(await stage.create({ name: 'failed' }), 'FAILED')
-  const id = await deployed({ URL: value }, environment)
-  expect((await stage.reaches(id, 'FAILED')).stateReason).toBe(reason)
+  ['PAUSED', 'resource://store', 'resource://store, which is PAUSED'],
+  ['FAILED', 'resource://store', 'resource://store, which is FAILED'],
+  ['DELETING', 'resource://store', 'resource://store, and there is no resource of that name in development'],
+  ['DELETED', 'secret://key', 'secret://key, and there is no secret of that name in development'],
+])('what is %s between acceptance and start: FAILED, and why', async (state, value, reason) => {
+  const store = await resourceIn('ACTIVE')
+  await set('key', 'v')
+  const id = await overtaken({ URL: value }, () =>
+    value.startsWith('secret') ? deleteSecret(stage.context, { name: 'key' }) : putState(store, state),
+  )
+  expect((await stage.reaches(id, 'FAILED')).stateReason).toBe(`URL refers to ${reason}`)
   expect(await given(id)).toBeUndefined()
 })
 
-test('another team’s resource of that name is none', async () => {
-  stage.replica()
-  const store = await stage.create({ name: 'store' })
-  await stage.comesTo(store, 'ACTIVE')
-  await stage.beneath(async (sql) => {
-    await sql`insert into team (id, state, name) values ('team_other', 'ACTIVE', 'other')`
-    await sql`update resource set team_id = 'team_other' where id = ${store}`
-  })
-  const id = await deployed({ URL: 'resource://store' })
-  expect((await stage.reaches(id, 'FAILED')).stateReason).toContain('there is no resource of that name')
+test('one that leads nowhere is told before one that is on its way', async () => {
+  const store = await resourceIn('PROVISIONING')
+  await set('key', 'v')
+  const id = await overtaken({ A: 'resource://store', B: 'secret://key' }, () =>
+    deleteSecret(stage.context, { name: 'key' }),
+  )
+  expect((await stage.reaches(id, 'FAILED')).stateReason).toContain('B refers to secret://key')
+  expect(store).toMatch(/^res_/)
 })
 
 test('a URL that cannot be opened is told without it, and starts nothing', async () => {
