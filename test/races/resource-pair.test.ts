@@ -100,8 +100,8 @@ test('R85 R86 creates that race for the last place: one has it, and the counter 
   // Counted instead of kept: none of the three sees the other two.
   const counting = {
     name: 'createResource',
-    from: 'when u.used < u.cap then',
-    to: 'when (select count(*) from resource r where r.team_id = u.team_id) < u.cap then',
+    from: 'u.used + c.n > u.cap',
+    to: '(select count(*) from resource r where r.team_id = u.team_id) + c.n > u.cap',
   }
   expect(await play(bare.withMutants(counting))).toMatchObject({ used: 3, made: 3 })
 })
@@ -226,7 +226,7 @@ test('R54 counters equal counts after any sequence of creates, deletes and expir
   // Busy besides: a name that was held a moment ago.
   expect(await play(real)).toEqual({ most: cap, outcomes: expect.arrayContaining(seen) })
   for (const name of ['deleteResource', 'expireResource']) {
-    const keeping = { name, from: 'u.used - given.n', to: 'u.used - 0' }
+    const keeping = { name, from: 'else u.used + c.n', to: 'else u.used' }
     expect(await play(bare.withMutants(keeping))).toHaveProperty('flaw')
   }
 })
