@@ -7,6 +7,7 @@ import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
 import { invitation } from '../db/invitation.ts'
 import { member } from '../db/member.ts'
+import { promotionApproval } from '../db/promotion-approval.ts'
 import { resource } from '../db/resource.ts'
 import { secret } from '../db/secret.ts'
 import { stack } from '../db/stack.ts'
@@ -20,6 +21,7 @@ import { revokeRule } from './api-token.ts'
 import { deleteDeployment } from './deployment-rule.ts'
 import { withdrawInvitation } from './invitation-rule.ts'
 import { removeMember } from './member-rule.ts'
+import { withdrawPromotion } from './promotion-decision-rule.ts'
 import { deleteResource } from './resource-rule.ts'
 import { deleteSecret } from './secret-rule.ts'
 import { deleteStack } from './stack-rule.ts'
@@ -73,6 +75,7 @@ export const endWhatItOwns = [
   ofEnded(deleteResource),
   ofEnded(deleteStack),
   ofEnded(deleteSecret),
+  ofEnded(withdrawPromotion),
   ofEnded(withdrawInvitation),
   ofEnded(
     revokeRule,
@@ -85,6 +88,7 @@ const owned = {
   Resource: resource,
   Stack: stack,
   Secret: secret,
+  PromotionApproval: promotionApproval,
   Invitation: invitation,
   ApiToken: apiToken,
 }
