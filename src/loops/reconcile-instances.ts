@@ -73,15 +73,16 @@ async function checkDeployment(
 /** All services of a stack that are gone are told of in one move; doubt about one of them does not hide what is known of others. */
 async function checkStack(
   driver: Asked,
-  { id, teamId, generation, incarnation, placed }: CheckableStack,
+  { id, teamId, generation, incarnation, services, placed }: CheckableStack,
   signal: AbortSignal,
   giveUp: GiveUp,
 ): Promise<Verdict> {
-  const services = Object.entries(placed).flatMap(([name, { instanceId }]) =>
-    instanceId ? [{ name, instanceId }] : [],
-  )
+  const known = services.flatMap(({ name }) => {
+    const instanceId = placed[name]?.instanceId
+    return instanceId ? [{ name, instanceId }] : []
+  })
   const ends = await Promise.all(
-    services.map(async ({ name, instanceId }) => {
+    known.map(async ({ name, instanceId }) => {
       const end = await endOf(driver, serviceRef({ id, incarnation }, name), instanceId, signal)
       return { name, instanceId, end }
     }),
@@ -111,6 +112,8 @@ async function endOf(driver: Asked, ref: WorkloadRef, instanceId: string, signal
 /** Null for a driver that throws or does not answer in time. */
 const within = <T>(signal: AbortSignal, answer: Promise<T>): Promise<T | null> =>
   new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(null), { once: true })
     answer.then(resolve, () => resolve(null))
+    // A signal that was aborted before this is heard of never again.
+    if (signal.aborted) resolve(null)
+    else signal.addEventListener('abort', () => resolve(null), { once: true })
   })

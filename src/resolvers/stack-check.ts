@@ -2,7 +2,7 @@
 // question and are repeated in the move that follows from its answer.
 import { sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
-import type { PlacedService } from '../db/stack.ts'
+import type { PlacedService, StackService } from '../db/stack.ts'
 import type { StackState } from '../lifecycle/stack.ts'
 import type { Database } from './transition.ts'
 
@@ -11,6 +11,7 @@ export interface CheckableStack {
   readonly teamId: string
   readonly incarnation: string
   readonly generation: number
+  readonly services: readonly StackService[]
   readonly placed: Readonly<Record<string, PlacedService>>
 }
 
@@ -24,6 +25,6 @@ export async function takeCheckableStacks(db: Database, everyMs: number, limit: 
         and (checked_at is null or checked_at < now() - ${everyMs}::int * interval '1 millisecond')
       order by checked_at nulls first limit ${limit} for no key update skip locked)
       update stack s set checked_at = now() from due where s.id = due.id
-      returning s.id, s.team_id as "teamId", s.incarnation, s.generation, s.placed`)),
+      returning s.id, s.team_id as "teamId", s.incarnation, s.generation, s.services, s.placed`)),
   ]
 }
