@@ -8,8 +8,9 @@ import type { Payload, Result } from './call.ts'
 import { nothingElse } from './input.ts'
 import { type Accepted, type ById, type Kind, moveById } from './move-by-id.ts'
 import * as rules from './promotion-decision-rule.ts'
+import { planPromotion } from './promotion-plan.ts'
 import { approvalOf } from './promotion-read.ts'
-import { askAgain } from './promotion-request.ts'
+import { waysToApproval } from './promotion-refusal.ts'
 import { planTwin, waysToTwin } from './twin-plan.ts'
 
 export interface ApprovalPayload extends Payload {
@@ -23,11 +24,16 @@ const kind = (context: Context): Kind<typeof promotionApproval, Decision> => ({
   wrongState: async (_db, action, row) =>
     undecidable(action, row, row.state === 'EXPIRED' ? await again(context, row) : []),
 })
-/** What asks for another approval, where the time of this one is over and that would be accepted. */
+/** What leads to another approval, where the time of this one is over. */
 async function again(context: Context, row: Approval): Promise<Remedy[]> {
-  if (row.kind === 'STACK') return askAgain(context, row)
-  const plan = await planTwin(context.db, row.teamId, row.subjectId, row.toEnvironment)
-  return plan ? waysToTwin(context, plan) : []
+  const { db } = context
+  const { teamId, subjectId, toEnvironment } = row
+  if (row.kind === 'TWIN') {
+    const plan = await planTwin(db, teamId, subjectId, toEnvironment)
+    return plan ? waysToTwin(context, plan) : []
+  }
+  const plan = await planPromotion(db, teamId, subjectId, toEnvironment, row)
+  return plan ? waysToApproval(context, plan) : []
 }
 const payload = ({ row, replayed }: Accepted<typeof promotionApproval>): ApprovalPayload => ({
   approval: row,

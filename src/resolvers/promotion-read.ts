@@ -1,5 +1,6 @@
 // Reading approvals of promotions: the team's list and many by id, each in one statement.
 import { and, eq, getTableColumns, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
 import { entityOfId } from '../db/id.ts'
 import { promotionApproval } from '../db/promotion-approval.ts'
 import type { PromotionApprovalState } from '../lifecycle/promotion-approval.ts'
@@ -60,5 +61,25 @@ export async function approvalOf(db: Database, teamId: string, id: string): Prom
     })
     .from(promotionApproval)
     .where(and(eq(promotionApproval.id, id), eq(promotionApproval.teamId, teamId)))
+  return row ?? null
+}
+
+const open: readonly PromotionApprovalState[] = ['APPROVED', 'PENDING']
+
+/** An approval of this very plan that can be used or decided on now, APPROVED ones first; null when there is none. */
+export async function openApprovalOf(db: Database, teamId: string, subjectId: string, digest: string) {
+  const [row] = await db
+    .select({ id: promotionApproval.id, state: promotionApproval.state })
+    .from(promotionApproval)
+    .where(
+      and(
+        eq(promotionApproval.teamId, teamId),
+        eq(promotionApproval.subjectId, subjectId),
+        eq(promotionApproval.planDigest, digest),
+        sql`${promotionApproval.state} in (${sql.raw(quoted(open))}) and ${promotionApproval.expiresAt} > clock_timestamp()`,
+      ),
+    )
+    .orderBy(promotionApproval.state, promotionApproval.expiresAt)
+    .limit(1)
   return row ?? null
 }

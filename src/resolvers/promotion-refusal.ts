@@ -4,11 +4,21 @@ import { and, eq } from 'drizzle-orm'
 import type { Context } from '../context.ts'
 import { operation } from '../db/operation.ts'
 import { planUsage } from '../db/team.ts'
-import { advice, callInstead, lookAt, type Refusal, type RefusalName, refuse, validationFailed } from '../refusals.ts'
+import { liveStackStates } from '../lifecycle/stack.ts'
+import {
+  advice,
+  callInstead,
+  lookAt,
+  type Refusal,
+  type RefusalName,
+  type Remedy,
+  refuse,
+  validationFailed,
+} from '../refusals.ts'
 import { maxEnvBytes } from './env.ts'
 import { planIsFull } from './plan.ts'
 import type { PromotionPlan } from './promotion-plan.ts'
-import type { ApprovalView, SeenApproval } from './promotion-read.ts'
+import { type ApprovalView, openApprovalOf, type SeenApproval } from './promotion-read.ts'
 import * as stackWhy from './stack-refusal.ts'
 import type { Database } from './transition.ts'
 
@@ -34,40 +44,58 @@ export const wrongEnvironment = ({ source, toEnvironment }: PromotionPlan): Refu
       ])
     : null
 
-/** The call that asks for a new approval of the plan as it is now; none where it would be refused as well. */
-const askAgain = (plan: PromotionPlan) =>
-  plan.isEmpty || plan.source.services.length === 0 || plan.unresolved.length > 0
-    ? []
-    : [
-        callInstead(
-          'requestPromotion',
-          {
-            stackId: plan.source.id,
-            toEnvironment: plan.toEnvironment,
-            envPolicy: plan.envPolicy,
-            secretPolicy: plan.secretPolicy,
-          },
-          'Ask for the approval of the plan as it is now.',
-        ),
-      ]
+/** Source or target is on its way out: told before anything else of them, and before that the plan is another one now. */
+async function refuseDeleting(db: Database, { source, ending }: PromotionPlan): Promise<Refusal | null> {
+  const stack = liveStackStates.includes(source.state) ? ending : source
+  return stack && stackWhy.wrongState(db, 'promoteStack', stack)
+}
 
-export const approvalRequired = (plan: PromotionPlan): Refusal =>
+/** Why no approval of the plan is asked for: what promoteStack would refuse, and a plan that changes nothing. */
+export async function refuseRequest(context: Context, plan: PromotionPlan): Promise<Refusal | null> {
+  const { source, target, isEmpty, toEnvironment } = plan
+  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null))
+  // Room can be made before the approval is used; until then the plan says what is lacking.
+  if (refusal && refusal.refusal !== 'QuotaExceeded') return refusal
+  if (!isEmpty || !target) return null
+  return refuse('NothingToPromote', {
+    message: `${target.name} in ${toEnvironment} has all that the stack in ${source.environment} has. Nothing is to be approved.`,
+    facts: { stack: target },
+    remedies: [lookAt('stack', { id: target.id }, 'Look at the target.')],
+  })
+}
+
+/** What leads to an approval, best first: one that can be used now, one that waits for a decision, the call that asks for one. */
+export async function waysToApproval(context: Context, plan: PromotionPlan): Promise<Remedy[]> {
+  if (await refuseRequest(context, plan)) return []
+  const { source, toEnvironment, envPolicy, secretPolicy, digest } = plan
+  const known = await openApprovalOf(context.db, source.teamId, source.id, digest)
+  if (known?.state === 'APPROVED') {
+    const input = { stackId: source.id, toEnvironment, approvalId: known.id }
+    const use = callInstead('promoteStack', input, 'Use the approval of this plan that is there.')
+    return (await preflight(context, plan, null)) ? [] : [use]
+  }
+  if (known) return [lookAt('promotionApproval', { id: known.id }, 'One is asked for already: somebody decides on it.')]
+  const input = { stackId: source.id, toEnvironment, envPolicy, secretPolicy }
+  return [callInstead('requestPromotion', input, 'Ask for the approval of the plan as it is now.')]
+}
+
+export const approvalRequired = async (context: Context, plan: PromotionPlan): Promise<Refusal> =>
   refuse('ApprovalRequired', {
-    message: `A promotion into ${plan.toEnvironment} needs an approval.`,
-    remedies: [...askAgain(plan), advice('Then somebody with the scope approve calls approvePromotion.')],
+    message: `A promotion into ${plan.toEnvironment} needs an approval, and none was named.`,
+    remedies: [...(await waysToApproval(context, plan)), advice('Somebody with the scope approve approves it.')],
   })
 
-export const stale = (approval: Approval, plan: PromotionPlan): Refusal =>
+export const stale = async (context: Context, approval: Approval, plan: PromotionPlan): Promise<Refusal> =>
   about(
     'ApprovalStale',
     approval,
     'Source, target or secrets have changed since this plan was approved: what it would do now is another plan. The approval was not used up.',
-    askAgain(plan),
+    await waysToApproval(context, plan),
   )
 
 /** Why this approval cannot be used for this plan; null when it can. */
 export async function unusable(
-  db: Database,
+  context: Context,
   approval: SeenApproval,
   plan: PromotionPlan,
   kind: Approval['kind'],
@@ -79,11 +107,15 @@ export async function unusable(
       look(approval),
     ])
   }
-  return (await notApproved(db, approval)) ?? (approval.planDigest === plan.digest ? null : stale(approval, plan))
+  return (
+    (await notApproved(context, approval)) ??
+    (await refuseDeleting(context.db, plan)) ??
+    (approval.planDigest === plan.digest ? null : stale(context, approval, plan))
+  )
 }
 
 /** Why an approval that is for the right thing cannot be used; null when its state is right. */
-export async function notApproved(db: Database, approval: SeenApproval): Promise<Refusal | null> {
+export async function notApproved({ db, actor }: Context, approval: SeenApproval): Promise<Refusal | null> {
   const { state, stateChangedAt, expiresAt } = approval
   const since = stateChangedAt.toISOString()
   if (state === 'EXECUTED') {
@@ -111,8 +143,9 @@ export async function notApproved(db: Database, approval: SeenApproval): Promise
     'ApprovalNotApproved',
     approval,
     `The approval has been ${state} since ${since}; only one that is APPROVED can be used.`,
-    state === 'PENDING'
-      ? [callInstead('approvePromotion', { id: approval.id }, 'Approve it, if you may.'), look(approval)]
+    // Whether who asked may approve is the team's word: nothing is promised to them here.
+    state === 'PENDING' && approval.requestedBy !== actor.memberId
+      ? [callInstead('approvePromotion', { id: approval.id }, 'Approve it.'), look(approval)]
       : [look(approval)],
   )
 }
@@ -123,11 +156,10 @@ export async function preflight(
   plan: PromotionPlan,
   approval: Approval | null,
 ): Promise<Refusal | null> {
-  const { source, ending } = plan
+  const { source } = plan
   const facts = { stack: source, ...(approval ? { promotionApproval: approval } : {}) }
-  if (source.state === 'DELETING' || source.state === 'DELETED')
-    return stackWhy.wrongState(context.db, 'promoteStack', source)
-  if (ending) return stackWhy.wrongState(context.db, 'promoteStack', ending)
+  const deleting = await refuseDeleting(context.db, plan)
+  if (deleting) return deleting
   if (source.services.length === 0) {
     const message = `${source.name} in ${source.environment} has no services.`
     return refuse('NoServices', {

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { entityOfId, newId } from '../db/id.ts'
 import { type CopyPolicy, promotionApproval } from '../db/promotion-approval.ts'
 import { approvalHours, promotionApprovalMachine } from '../lifecycle/promotion-approval.ts'
-import { callInstead, lookAt, notFound, type Refusal, type Remedy, refuse } from '../refusals.ts'
+import { notFound, type Refusal } from '../refusals.ts'
 import type { Approval } from './approval-refusal.ts'
 import {
   answer,
@@ -21,7 +21,7 @@ import {
 import { check, promotionInput } from './input.ts'
 import { replay } from './move-by-id.ts'
 import { type PromotionPlan, planPromotion, shownPlan } from './promotion-plan.ts'
-import { preflight, wrongEnvironment } from './promotion-refusal.ts'
+import { refuseRequest } from './promotion-refusal.ts'
 import { answeredBefore } from './read-back.ts'
 import { bring, type Call, defineBirth } from './transition.ts'
 import { jsonParam, textParam } from './transition-statement.ts'
@@ -137,26 +137,3 @@ export const requestPromotion = (context: Context, input: RequestInput): Promise
     const made = await bringApproval(context, 'requestPromotion', wish, options)
     return 'refusal' in made ? made : { ...made, plan }
   })
-
-/** Why no approval of the plan is asked for: what promoteStack would refuse, and a plan that changes nothing. */
-async function refuseRequest(context: Context, plan: PromotionPlan): Promise<Refusal | null> {
-  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null))
-  // Room can be made before the approval is used; until then the plan says what is lacking.
-  if (refusal && refusal.refusal !== 'QuotaExceeded') return refusal
-  if (!plan.isEmpty || !plan.target) return null
-  return refuse('NothingToPromote', {
-    message: `${plan.target.name} in ${plan.toEnvironment} has all that the stack in ${plan.source.environment} has. Nothing is to be approved.`,
-    facts: { stack: plan.target },
-    remedies: [lookAt('stack', { id: plan.target.id }, 'Look at the target.')],
-  })
-}
-
-/** The call that asks for the approval of the same as it would be now; none where that would be refused. */
-export async function askAgain(context: Context, row: Approval): Promise<Remedy[]> {
-  const { subjectId, toEnvironment, envPolicy, secretPolicy } = row
-  const policies = { envPolicy, secretPolicy }
-  const plan = await planPromotion(context.db, row.teamId, subjectId, toEnvironment, policies)
-  if (!plan || (await refuseRequest(context, plan))) return []
-  const input = { stackId: subjectId, toEnvironment, ...policies }
-  return [callInstead('requestPromotion', input, 'Ask for the approval of the plan as it is now.')]
-}

@@ -74,10 +74,10 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   const refusal =
     why.wrongEnvironment(plan) ??
     (approval
-      ? await why.unusable(db, approval, plan, 'STACK')
+      ? await why.unusable(context, approval, plan, 'STACK')
       : toEnvironment === freeEnvironment
         ? null
-        : why.approvalRequired(plan)) ??
+        : await why.approvalRequired(context, plan)) ??
     seenAnother(plan, checked.expectedVersion) ??
     (await why.preflight(context, plan, approval))
   if (refusal) return refusal
@@ -171,7 +171,7 @@ async function constrained(
   if (error.constraint === 'plan_cap') return why.quotaExceeded(context, plan)
   if (error.constraint !== 'stack_name' && error.constraint !== 'secret_name') throw error
   if (!approval) throw new NameMoved()
-  return why.stale(approval, plan)
+  return why.stale(context, approval, plan)
 }
 
 async function stackOf({ db, actor }: Context, id: string): Promise<Stack> {

@@ -1,15 +1,13 @@
 // What a twin would be: a resource of the same type and name in another environment, told from the source's row and named by
 // a digest of that definition. It starts empty: nothing that the source holds is copied.
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import type { Context } from '../context.ts'
-import { quoted } from '../db/columns.ts'
 import { entityOfId } from '../db/id.ts'
-import { promotionApproval } from '../db/promotion-approval.ts'
 import { resource } from '../db/resource.ts'
-import type { PromotionApprovalState } from '../lifecycle/promotion-approval.ts'
 import { liveResourceStates } from '../lifecycle/resource.ts'
 import { callInstead, lookAt, type Refusal, type Remedy, refuse, validationFailed } from '../refusals.ts'
 import { digestOf } from './promotion-plan.ts'
+import { openApprovalOf } from './promotion-read.ts'
 import { liveNamed, type Resource, wrongState } from './resource-refusal.ts'
 import type { Database } from './transition.ts'
 
@@ -78,22 +76,9 @@ export async function waysToTwin(context: Context, plan: TwinPlan): Promise<Reme
   if (await refuseTwin(context, plan)) return []
   const { source, toEnvironment, digest } = plan
   const input = { resourceId: source.id, toEnvironment }
-  const [known] = await context.db
-    .select({ id: promotionApproval.id, state: promotionApproval.state })
-    .from(promotionApproval)
-    .where(
-      and(
-        eq(promotionApproval.teamId, source.teamId),
-        eq(promotionApproval.subjectId, source.id),
-        eq(promotionApproval.planDigest, digest),
-        sql`${promotionApproval.state} in (${sql.raw(quoted(open))}) and ${promotionApproval.expiresAt} > clock_timestamp()`,
-      ),
-    )
-    .orderBy(promotionApproval.state, promotionApproval.expiresAt)
-    .limit(1)
+  const known = await openApprovalOf(context.db, source.teamId, source.id, digest)
   if (known?.state === 'APPROVED')
     return [callInstead('twinResource', { ...input, approvalId: known.id }, 'Use the approval that is there.')]
   if (known) return [lookAt('promotionApproval', { id: known.id }, 'One is asked for already: somebody decides on it.')]
   return [callInstead('requestTwin', input, 'Ask for the approval of the twin.')]
 }
-const open: readonly PromotionApprovalState[] = ['APPROVED', 'PENDING']

@@ -126,7 +126,7 @@ async function unusable(context: Context, approval: SeenApproval, plan: TwinPlan
     const message = `The approval is for ${of}, not for this. It was not used up.`
     return refuse('ApprovalMismatch', { message, facts, remedies: [look] })
   }
-  const wrong = await notApproved(context.db, approval)
+  const wrong = await notApproved(context, approval)
   if (wrong || planDigest === plan.digest) return wrong
   return refuse('ApprovalStale', {
     message: `The twin would be another one than was approved. The approval was not used up.`,
