@@ -11,6 +11,7 @@ import type { ResourceType } from './drivers/provision/driver.ts'
 import { closeProvisioners, type Provisioners, startProvisioners } from './drivers/provision/provisioners.ts'
 import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
+import { watchKeys } from './key-watch.ts'
 import { createLog, type Log } from './log.ts'
 import { countMoves, type Told } from './loops/count.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
@@ -31,6 +32,7 @@ import { provisionersFor } from './provisioning.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
+import { missingKeys } from './resolvers/sealed.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
 import { createSealing, type Sealing } from './sealing.ts'
 import { keptSecretKeys } from './secret-keys.ts'
@@ -83,6 +85,8 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
     )
   }
   const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
+  const keys = watchKeys(() => missingKeys(work.db, sealing), log)
+  await keys.allHeld()
   const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
   const provisioners = provisionersFor(config, url, ({ dataDir, port }) =>
     startEmbeddedPostgres({
@@ -126,7 +130,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
     },
     metrics,
     log,
-    ready: async () => begun && !down.begun && (await isAtHead(health.db)),
+    ready: async () => begun && !down.begun && (await isAtHead(health.db)) && (await keys.allHeld()),
   })
   const address = config.port === null ? null : await listen(server, config.host, config.port)
   down.add('requests', 'requests', () => server.stop(drainMs))

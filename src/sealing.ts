@@ -13,6 +13,8 @@ const tagBytes = 16
 export type Place = readonly [teamId: string, objectId: string, field: string]
 
 export interface Sealing {
+  /** Ids of all keys that are held; the first one seals. */
+  readonly keyIds: readonly [string, ...string[]]
   /** Text that only a holder of the keys can open, and only at this place. */
   seal(plaintext: string, place: Place): string
   /** Throws `UnsealError` for a missing key, another place, or a text that was changed; never tells the content. */
@@ -41,6 +43,7 @@ export function createSealing(keys: readonly SecretKey[]): Sealing {
   }))
   const additional = (place: Place) => Buffer.from([scheme, ...place].join('|'), 'utf8')
   return {
+    keyIds: keys.map(({ id }) => id) as unknown as readonly [string, ...string[]],
     seal(plaintext, place) {
       const nonce = randomBytes(nonceBytes)
       const cipher = createCipheriv('aes-256-gcm', current.bytes, nonce, { authTagLength: tagBytes })
@@ -73,9 +76,6 @@ export function createSealing(keys: readonly SecretKey[]): Sealing {
       ) as unknown as readonly [string, ...string[]],
   }
 }
-
-/** The id of the key that a stored text was sealed with. */
-export const keyIdOf = (sealed: string): string => parse(sealed).keyId
 
 function parse(sealed: string): { keyId: string; nonce: Buffer; content: Buffer } {
   // A key id may hold dots; the other parts cannot.

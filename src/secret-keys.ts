@@ -3,7 +3,7 @@
 // brings the keys too, because a key that is made on one replica is unknown to the others.
 
 import { randomBytes } from 'node:crypto'
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What is allowed, for messages. */
@@ -40,11 +40,42 @@ export function parseSecretKeys(text: string): readonly SecretKey[] | { readonly
 
 /** The keys kept in the data directory (which must exist), made on the first call. Safe for callers at once. */
 export function keptSecretKeys(dataDir: string): readonly SecretKey[] {
-  const path = join(dataDir, FILE)
+  const path = keptSecretKeysFile(dataDir)
   const keys = parseSecretKeys(readKept(path) ?? make(path))
   if ('fault' in keys) throw new Error(`${path} does not hold secret keys: ${keys.fault}; allowed: ${SECRET_KEYS_FORM}`)
   return keys
 }
+
+/**
+ * Puts a new key before those that are kept in the data directory, which the caller must own: from now on it seals. The
+ * file is replaced as a whole, and the earlier keys stay in it.
+ */
+export function addKeptSecretKey(dataDir: string): readonly SecretKey[] {
+  const kept = keptSecretKeys(dataDir)
+  if (kept.length >= MOST_KEYS)
+    throw new Error(`${keptSecretKeysFile(dataDir)} holds ${MOST_KEYS} keys: drop one that seals nothing`)
+  const id = newId(kept.map((key) => key.id))
+  const keys = [{ id, bytes: randomBytes(KEY_BYTES) }, ...kept]
+  const path = keptSecretKeysFile(dataDir)
+  const draft = draftOf(path)
+  const text = keys.map((key) => `${key.id}:${key.bytes.toString('base64')}`).join(',')
+  writeFileSync(draft, `${text}\n`, { mode: 0o600, flag: 'wx', flush: true })
+  renameSync(draft, path)
+  return keys
+}
+
+/** Where keys are kept that nobody gives. */
+export const keptSecretKeysFile = (dataDir: string): string => join(dataDir, FILE)
+
+/** `k20300131`, or with `.2`, `.3` … where that is taken. */
+function newId(taken: readonly string[]): string {
+  const today = `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`
+  let id = today
+  for (let n = 2; taken.includes(id); n++) id = `${today}.${n}`
+  return id
+}
+
+const draftOf = (path: string) => `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
 
 function readKept(path: string): string | undefined {
   try {
@@ -57,8 +88,8 @@ function readKept(path: string): string | undefined {
 
 /** Appears under its name whole or not at all, and never in place of one that another process has made. */
 function make(path: string): string {
-  const id = `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`
-  const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
+  const id = newId([])
+  const draft = draftOf(path)
   writeFileSync(draft, `${id}:${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true })
   try {
     linkSync(draft, path)

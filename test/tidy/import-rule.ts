@@ -50,6 +50,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'log.ts': { from: [], types: ['config.ts'], packages: ['pino'] },
   'metrics.ts': { from: ['lifecycle', 'refusals.ts'], types: ['drivers'], packages: ['prom-client'] },
   'shutdown.ts': { from: [], types: ['log.ts'] },
+  'key-watch.ts': { from: [], types: ['log.ts'] },
   'welcome.ts': { from: [] },
   'provisioning.ts': { from: ['db', 'drivers'], types: ['config.ts'] },
   'server.ts': {
@@ -59,7 +60,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   },
 }
 /** Programs: they put the rest together, and nothing imports them. */
-const programs = ['main.ts', 'migrate.ts', 'new-token.ts', 'generate.ts']
+const programs = ['main.ts', 'migrate.ts', 'new-token.ts', 'rotate-secrets.ts', 'generate.ts']
 
 /** `resolvers/call.ts` → `resolvers`, `auth.ts` → `auth.ts`, `server-page.ts` → `server.ts`: a part of the same ingress. */
 const layerOf = (inside: string): string =>
