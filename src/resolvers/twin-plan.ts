@@ -49,13 +49,22 @@ export const shownTwin = ({ source, toEnvironment }: TwinPlan): Record<string, u
   toEnvironment,
 })
 
+/** A twin is of another environment. */
+export const wrongEnvironment = ({ source, toEnvironment }: TwinPlan): Refusal | null =>
+  source.environment === toEnvironment
+    ? validationFailed([
+        {
+          path: ['input', 'toEnvironment'],
+          message: `is ${toEnvironment}, where the resource is already: name another one`,
+        },
+      ])
+    : null
+
 /** What can be known to be wrong before anything is asked or changed. */
 export async function refuseTwin(context: Context, plan: TwinPlan): Promise<Refusal | null> {
-  const { source, toEnvironment, existing } = plan
-  if (source.environment === toEnvironment) {
-    const message = `is ${toEnvironment}, where the resource is already: name another one`
-    return validationFailed([{ path: ['input', 'toEnvironment'], message }])
-  }
+  const { source, existing } = plan
+  const wrong = wrongEnvironment(plan)
+  if (wrong) return wrong
   if (!liveResourceStates.includes(source.state)) return wrongState(context.db, 'sendResource', source)
   if (existing) return twinExists(existing)
   const unavailable = context.resourceTypes(source.type)

@@ -31,7 +31,15 @@ import { askedBefore, bringApproval } from './promotion-request.ts'
 import { answeredBefore } from './read-back.ts'
 import { newPassword, type Resource } from './resource.ts'
 import { type Answer, type Call, type Operation, type Replayed, type Rule, transition } from './transition.ts'
-import { freeEnvironment, planTwin, refuseTwin, shownTwin, type TwinPlan, waysToTwin } from './twin-plan.ts'
+import {
+  freeEnvironment,
+  planTwin,
+  refuseTwin,
+  shownTwin,
+  type TwinPlan,
+  waysToTwin,
+  wrongEnvironment,
+} from './twin-plan.ts'
 import * as rules from './twin-rule.ts'
 
 export interface TwinRequestPayload extends Payload {
@@ -99,6 +107,7 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
   const plan = await planTwin(db, actor.teamId, input.resourceId, toEnvironment)
   if (!plan) return notFound('resource', input.resourceId)
   const refusal =
+    wrongEnvironment(plan) ??
     (approval ? await unusable(context, approval, plan) : null) ??
     seenAnother(plan, checked.expectedVersion) ??
     (await refuseTwin(context, plan)) ??
