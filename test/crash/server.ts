@@ -31,6 +31,8 @@ export interface DeploymentSeen {
   readonly url: string | null
 }
 
+const isStack = (id: string) => id.startsWith('stk_')
+
 export type Machine = Awaited<ReturnType<typeof openMachine>>
 
 /** A database, a data folder, an apps folder: `hello`, and `slow`, which becomes healthy three seconds after its start. */
@@ -52,15 +54,15 @@ export async function openMachine() {
   const servers = new Set<Server>()
   let most = 0
 
-  /** Looks at the machine: the apps of every deployment, by pid. Remembers the most that one had. */
+  /** Looks at the machine: the apps of every deployment, and of every service of a stack by its name, by pid. Remembers the most that one had. */
   async function apps(): Promise<Map<string, number[]>> {
     const found = new Map<string, number[]>()
     for (const pid of await pidsIn(join(base, 'apps'))) {
-      const subject = /PAWL_SUBJECT_ID=([^\0]+)/.exec(
-        await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''),
-      )?.[1]
+      const environ = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+      const subject = /PAWL_SUBJECT_ID=([^\0]+)/.exec(environ)?.[1]
       if (subject === undefined || startMark(pid) === null) continue
-      found.set(subject, [...(found.get(subject) ?? []), pid])
+      const workload = (isStack(subject) && /PAWL_NAME=([^\0]+)/.exec(environ)?.[1]) || subject
+      found.set(workload, [...(found.get(workload) ?? []), pid])
     }
     most = Math.max(most, ...[...found.values()].map((pids) => pids.length))
     return found
@@ -72,9 +74,10 @@ export async function openMachine() {
     /** The most apps that one deployment was ever seen to have at a time. */
     mostApps: () => most,
     /** How often its app came up, as the app itself has written down. A run that died before it began left no word. */
-    async cameUp(id: string): Promise<number> {
+    async cameUp(id: string, service = ''): Promise<number> {
       const runtime = join(base, 'data/runtime')
-      const folder = join(runtime, (await readdir(runtime)).find((name) => name.startsWith(id)) ?? id)
+      const isIts = (name: string) => name.startsWith(id) && name.endsWith(service)
+      const folder = join(runtime, (await readdir(runtime)).find(isIts) ?? id)
       const logs = (await readdir(folder)).filter((name) => name.includes('.log'))
       const texts = await Promise.all(logs.map((name) => readFile(join(folder, name), 'utf8')))
       return texts.join('').match(/ listens on \d+$/gm)?.length ?? 0
@@ -114,24 +117,25 @@ export async function openMachine() {
       servers.add(server)
       return server
     },
-    /** One mutation; returns the deployment's id. */
+    /** One mutation; returns the id of the deployment or the stack. */
     async call(
       server: Server,
-      mutation: 'deploy' | 'deleteDeployment',
-      input: Record<string, string>,
+      mutation: 'deploy' | 'deleteDeployment' | 'createStack' | 'deleteStack',
+      input: Record<string, unknown>,
     ): Promise<string> {
+      const subject = mutation.endsWith('Stack') ? 'stack' : 'deployment'
       const payload = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Payload`
       const type = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}Input!`
       const response = await fetch(server.graphql, {
         method: 'POST',
         headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
         body: JSON.stringify({
-          query: `mutation ($input: ${type}) { ${mutation}(input: $input) { ... on ${payload} { deployment { id } } ... on Refusal { code } } }`,
+          query: `mutation ($input: ${type}) { ${mutation}(input: $input) { ... on ${payload} { ${subject} { id } } ... on Refusal { code } } }`,
           variables: { input },
         }),
       })
       const answer = await response.json()
-      const id = answer.data?.[mutation]?.deployment?.id
+      const id = answer.data?.[mutation]?.[subject]?.id
       if (typeof id !== 'string') throw new Error(`${mutation} was answered with ${JSON.stringify(answer)}`)
       return id
     },
@@ -146,7 +150,8 @@ export async function openMachine() {
     async reaches(id: string, state: string): Promise<void> {
       await until(async () => {
         await apps()
-        const [row] = await sql`select state, state_reason as reason from deployment where id = ${id}`
+        const table = sql(isStack(id) ? 'stack' : 'deployment')
+        const [row] = await sql`select state, state_reason as reason from ${table} where id = ${id}`
         expect(row).toMatchObject({ state })
       })
     },
