@@ -17,10 +17,10 @@ export const expectedTeam: ExpectedLifecycle<(typeof teamStates)[number]> = {
 }
 
 export const teamGrid = `
-action            refusal effect ACT REQ DLG DLD
-deleteTeam        refused -      REQ -   -   -
-restoreTeam       refused -      -   ACT -   -
-setSelfApproval   refused -      ACT -   -   -
-beginTeamDeletion refused -      -   DLG -   -
-markTeamDeleted   refused -      -   -   DLD -
+action            refusal      effect ACT REQ DLG DLD
+deleteTeam        IllegalState -      REQ -   -   -
+restoreTeam       IllegalState -      -   ACT -   -
+setSelfApproval   IllegalState -      ACT -   -   -
+beginTeamDeletion refused      -      -   DLG -   -
+markTeamDeleted   refused      -      -   -   DLD -
 `

@@ -5,12 +5,13 @@ import { eq } from 'drizzle-orm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { resource } from '../../src/db/resource.ts'
-import { team } from '../../src/db/team.ts'
 import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
+import type { InvitationState } from '../../src/lifecycle/invitation.ts'
+import type { MemberState } from '../../src/lifecycle/member.ts'
 import type { OperationState } from '../../src/lifecycle/operation.ts'
 import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import type { StackState } from '../../src/lifecycle/stack.ts'
-import { teamMachine } from '../../src/lifecycle/team.ts'
+import type { TeamState } from '../../src/lifecycle/team.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as tokens from '../../src/resolvers/api-token.ts'
 import * as resources from '../../src/resolvers/resource.ts'
@@ -22,12 +23,14 @@ import { giveStackRoom, putStack } from '../stacks/row.ts'
 import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
+import { invitationGrid, invitationStates, memberGrid, memberStates } from './expected-member.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
 import { resourceGrid, resourceStates } from './expected-resource.ts'
 import { stackGrid, stackStates } from './expected-stack.ts'
 import { teamGrid, teamStates } from './expected-team.ts'
 import { deploymentMoves, operationMoves } from './moves.ts'
 import { stackMoves } from './stack-moves.ts'
+import { invitationMove, memberMove, teamMove } from './team-moves.ts'
 
 let world: World
 beforeAll(async () => {
@@ -149,13 +152,22 @@ describe('Stack', () => {
 
 describe('Team', () => {
   test.each(cellsOf(teamGrid, teamStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
-    const id = `team_${action}_${from}`
-    await withTriggersOff(world.stranger, async (sql) => {
-      await sql`insert into team (id, state, name) values (${id}, ${from}, 'test')`
-    })
-    const subject = { table: team, machine: teamMachine, action, where: eq(team.id, textParam('id')) }
-    const rule = defineRule({ name: `matrix.${action}`, subject })
-    await check(cell, 'team', id, async () => declined(await transition(world.pool.db, rule, callOf(world, { id }))))
+    const { id, ask } = await teamMove(world, action, from as TeamState)
+    await check(cell, 'team', id, ask)
+  })
+})
+
+describe('Member', () => {
+  test.each(cellsOf(memberGrid, memberStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const { id, ask } = await memberMove(world, action, from as MemberState)
+    await check(cell, 'member', id, ask)
+  })
+})
+
+describe('Invitation', () => {
+  test.each(cellsOf(invitationGrid, invitationStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const { id, ask } = await invitationMove(world, action, from as InvitationState)
+    await check(cell, 'invitation', id, ask)
   })
 })
 
