@@ -157,12 +157,13 @@ export async function putObjects(
   making: Omit<Making, 'id'>,
   position: number,
 ): Promise<void> {
-  for (const [at, [type, id]] of Object.entries(objects).entries()) {
-    if (type !== 'Team') await put(sql, type, { ...making, id })
-    await putEvent(sql, { ...making, id }, type, id, position + 2 * at)
+  const rows = Object.entries(objects).flatMap(([type, id], at) => [
+    ...(type === 'Team' ? [] : [put(sql, type, { ...making, id })]),
+    putEvent(sql, { ...making, id }, type, id, position + 2 * at),
     // The same of what it refers to.
-    await putEvent(sql, { ...making, id }, type, making.refer(type), position + 2 * at + 1)
-  }
+    putEvent(sql, { ...making, id }, type, making.refer(type), position + 2 * at + 1),
+  ])
+  await Promise.all(rows)
 }
 
 /** An event about an object, perhaps of another team. */

@@ -1,6 +1,7 @@
 // Everything that a team can read within three steps of the query root, as its answers stand.
 import { getNamedType, getNullableType, isListType, isRequiredArgument } from 'graphql'
 import type { Answer } from '../schema/api.ts'
+import { capital } from '../schema/call.ts'
 import { documentsOf, pageOf, paths, type RootCall } from './walk.ts'
 import type { World } from './world.ts'
 
@@ -19,20 +20,31 @@ export function everythingOf({ a }: Pick<World, 'a'>): Document[] {
     if (!required) return [{ call: root.name + pageOf(root) }]
     const rest = more.map(({ name }) => `, ${name}: "production"`).join('')
     const call = (value: unknown) => `${root.name}(${required.name}: ${JSON.stringify(value)}${rest})`
+    const { name } = getNamedType(root.type)
+    // By `node` and `nodes` the same objects are reached as by the field of their type: what lies behind them is walked there.
+    const some = name === 'Node' ? { depth: depth - 1 } : {}
     if (isListType(getNullableType(required.type))) {
       const idsOf = (type: string) => ids.filter((one) => one[0] === type).map(([, id]) => id)
-      return Object.keys(a.own).map((type) => ({ call: call(idsOf(type)), type }))
+      return Object.keys(a.own).map((type) => ({ call: call(idsOf(type)), type, ...some }))
     }
-    const { name } = getNamedType(root.type)
-    const fitting = ids.filter(([type]) => name === 'Node' || !(name in a.own) || type === name)
-    return fitting.map(([type, id]) => ({ call: call(id), type }))
+    const meant = name in a.own ? name : capital(required.name.replace(/Id$/, ''))
+    const fitting = ids.filter(([type]) => !(meant in a.own) || type === meant)
+    return fitting.map(([type, id]) => ({ call: call(id), type, ...some }))
   })
   return documentsOf(all)
 }
 
-/** One document as team A. */
-export const read = ({ api, a }: Pick<World, 'api' | 'a'>, { document }: Document): Promise<Answer> =>
-  api.call(document, {}, a.token)
+/** One document as team A. What is left of its budget is another each time, and left out. */
+export async function read(
+  { api, a }: Pick<World, 'api' | 'a'>,
+  { document }: Document,
+): Promise<Pick<Answer, 'data' | 'errors'>> {
+  const { data, errors } = await api.call(document, {}, a.token)
+  return {
+    data: JSON.parse(JSON.stringify(data ?? null, (key, value) => (key === 'remaining' ? undefined : value))),
+    errors,
+  }
+}
 
 export interface Everything {
   /** How many paths were read. */

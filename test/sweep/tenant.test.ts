@@ -24,7 +24,7 @@ beforeAll(async () => {
   alone = await readEverything(world)
   await world.settle()
   together = await readEverything(world)
-})
+}, 120_000)
 afterAll(async () => {
   await world.close()
   await api.close()

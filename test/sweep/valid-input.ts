@@ -44,6 +44,7 @@ export const validInputs: Readonly<Record<string, Made>> = {
   createTeam: (_, nth) => ({ name: `made-${nth}` }),
   deleteTeam: byId('Team'),
   restoreTeam: byId('Team'),
+  setSelfApproval: (of) => ({ teamId: of.Team, policy: 'NEVER' }),
   inviteMember: (_, nth) => ({ email: `made-${nth}@example.test`, role: 'DEVELOPER' }),
   acceptInvitation: () => ({ token: 'pawl_x' }),
   withdrawInvitation: byId('Invitation'),

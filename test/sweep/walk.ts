@@ -168,11 +168,14 @@ export interface Path {
 export interface RootCall {
   readonly call: string
   readonly type?: string
+  /** Fewer objects deep than the others. */
+  readonly depth?: number
 }
 
 /** Every path of one to `depth` objects from the query root, once for each call of each root field. */
-export function paths(depth: number, callsOf: (root: Field) => readonly RootCall[]): Path[] {
+export function paths(maxDepth: number, callsOf: (root: Field) => readonly RootCall[]): Path[] {
   const found: Path[] = []
+  let depth = maxDepth
   const walk = (type: GraphQLNamedType, steps: number, name: string, around: (inner: string) => string) => {
     if (isAbstractType(type)) {
       for (const each of schema.getPossibleTypes(type))
@@ -194,7 +197,8 @@ export function paths(depth: number, callsOf: (root: Field) => readonly RootCall
   }
   for (const root of queries) {
     const type = getNamedType(root.type)
-    for (const { call, type: known } of callsOf(root)) {
+    for (const { call, type: known, depth: own = maxDepth } of callsOf(root)) {
+      depth = own
       const name = call.replace(/\w+_\w+/g, '…').slice(0, 60)
       if (isLeafType(type)) found.push({ name, field: call })
       else if (known === undefined || !isAbstractType(type))
