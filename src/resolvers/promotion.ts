@@ -84,7 +84,7 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
 
   const call = callFor(context, plan, approval, { ...options, seenVersion: checked.expectedVersion })
   const found = await transition(db, ruleFor(plan, approval) as unknown as Rule, call).catch((error: unknown) =>
-    constrained(context, error, plan, approval),
+    constrained(context, error, plan),
   )
   if ('refusal' in found) return found
   return settle(context, found, approval)
@@ -160,18 +160,11 @@ function callFor(
   }
 }
 
-/** A constraint decided: a name was taken meanwhile, or the plan of the team is full. Nothing was changed. */
-async function constrained(
-  context: Context,
-  error: unknown,
-  plan: PromotionPlan,
-  approval: Approval | null,
-): Promise<Refusal> {
+/** A constraint decided: the plan of the team is full, or a name was taken meanwhile, which is looked at again and told. */
+async function constrained(context: Context, error: unknown, plan: PromotionPlan): Promise<Refusal> {
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'plan_cap') return why.quotaExceeded(context, plan)
-  if (error.constraint !== 'stack_name' && error.constraint !== 'secret_name') throw error
-  if (!approval) throw new NameMoved()
-  return why.stale(context, approval, plan)
+  throw error.constraint === 'stack_name' || error.constraint === 'secret_name' ? new NameMoved() : error
 }
 
 async function stackOf({ db, actor }: Context, id: string): Promise<Stack> {
