@@ -95,6 +95,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`Not rotated: ${error instanceof Error ? error.message : String(error)}.\n`)
+  const told = error instanceof Error ? error.message : String(error)
+  process.stderr.write(`Not rotated: ${told.replace(/\.$/, '')}.\n`)
   process.exitCode = 1
 })

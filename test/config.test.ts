@@ -3,9 +3,9 @@
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ConfigError, readConfig } from '../src/config.ts'
-import { keptSecretKeys, parseSecretKeys } from '../src/secret-keys.ts'
+import { addKeptSecretKey, keptSecretKeys, parseSecretKeys } from '../src/secret-keys.ts'
 import { mintToken } from '../src/token.ts'
 
 const key = (byte: number) => Buffer.alloc(32, byte).toString('base64')
@@ -158,7 +158,10 @@ test('unknown PAWL_ variables are named, without their values', () => {
 })
 
 describe('keys in the data directory', () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'pawl-keys-'))
+  let dataDir = ''
+  beforeEach(() => {
+    dataDir = mkdtempSync(join(tmpdir(), 'pawl-keys-'))
+  })
   afterEach(() => rmSync(dataDir, { recursive: true, force: true }))
 
   test('are made once, for the owner alone, and refused when damaged', () => {
@@ -172,6 +175,17 @@ describe('keys in the data directory', () => {
     expect(() => keptSecretKeys(dataDir)).toThrow(
       /secret-keys does not hold secret keys: key 1 of 1 .*; allowed: keyId/,
     )
+  })
+
+  test('a new one is put first, under an id of its own, and the earlier ones stay', () => {
+    const [first] = keptSecretKeys(dataDir)
+    const [second] = addKeptSecretKey(dataDir)
+    const all = addKeptSecretKey(dataDir)
+    expect(all.slice(1)).toEqual([second, first])
+    expect(new Set(all.map(({ id }) => id)).size).toBe(3)
+    expect(keptSecretKeys(dataDir)).toEqual(all)
+    expect(readdirSync(dataDir)).toEqual(['secret-keys'])
+    expect(statSync(join(dataDir, 'secret-keys')).mode & 0o777).toBe(0o600)
   })
 
   test('more keys than anybody needs are refused', () => {

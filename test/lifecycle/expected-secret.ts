@@ -13,6 +13,6 @@ export const expectedSecret: ExpectedLifecycle<(typeof secretStates)[number]> = 
 
 export const secretGrid = `
 action       refusal              effect ACT DEL
-setSecret    IllegalState         -      ACT -
+setSecret    refused              -      ACT -
 deleteSecret SecretAlreadyDeleted -      DEL -
 `
