@@ -19,6 +19,7 @@ import { defineRule, transition, transitionEach } from '../../src/resolvers/tran
 import { textParam } from '../../src/resolvers/transition-statement.ts'
 import { callOf, openWorld, type World } from '../races/world.ts'
 import { putToken, withTriggersOff } from '../row.ts'
+import { putSecret } from '../secrets/fixture.ts'
 import { giveStackRoom, putStack } from '../stacks/row.ts'
 import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
@@ -26,9 +27,11 @@ import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
 import { invitationGrid, invitationStates, memberGrid, memberStates } from './expected-member.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
 import { resourceGrid, resourceStates } from './expected-resource.ts'
+import { secretGrid, secretStates } from './expected-secret.ts'
 import { stackGrid, stackStates } from './expected-stack.ts'
 import { teamGrid, teamStates } from './expected-team.ts'
 import { deploymentMoves, operationMoves } from './moves.ts'
+import { secretMoves } from './secret-moves.ts'
 import { stackMoves } from './stack-moves.ts'
 import { invitationMove, memberMove, teamMove } from './team-moves.ts'
 
@@ -147,6 +150,15 @@ describe('Stack', () => {
     const move = stackMoves[cell.action]
     if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
     await check(cell, 'stack', id, () => move(world, id))
+  })
+})
+
+describe('Secret', () => {
+  test.each(cellsOf(secretGrid, secretStates).map(titled))('%s from %s: %s', async (action, from, __, cell) => {
+    const id = await putSecret(world, { state: from, name: `${action}-${from}` })
+    const move = secretMoves[action]
+    if (!move) throw new Error(`no way is known to ask for ${action}`)
+    await check(cell, 'secret', id, () => move(world, id))
   })
 })
 
