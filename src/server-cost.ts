@@ -32,6 +32,13 @@ interface Weighing {
 
 /** The cost of an operation, and why it is not run: the cost itself, a page size that is not taken, or its variables. */
 export function weigh({ schema, document, operation, variables, hideSuggestions }: Weighing): Weighed {
+  // By itself the next step would collect every fault of variables that have a hundred thousand.
+  const read = getVariableValues(schema, operation.variableDefinitions ?? [], variables, {
+    maxErrors: 1,
+    hideSuggestions,
+  })
+  const [wrong] = read.errors ?? []
+  if (wrong) return { cost: null, flaw: badInput(wrong.message, wrong) }
   const others = document.definitions.filter((each) => each.kind !== Kind.OPERATION_DEFINITION)
   const chosen: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...others] }
   try {
@@ -43,11 +50,8 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
     }
   } catch (error) {
     if (error instanceof BadUserInput) return { cost: null, flaw: badInput(error.message) }
-    if (!(error instanceof GraphQLError)) throw error
-    // Read once more, because the words of the first time may suggest names that are not to be told.
-    const read = { maxErrors: 1, hideSuggestions }
-    const told = getVariableValues(schema, operation.variableDefinitions ?? [], variables, read).errors?.[0] ?? error
-    return { cost: null, flaw: badInput(told.message, told) }
+    if (error instanceof GraphQLError) return { cost: null, flaw: badInput(error.message, error) }
+    throw error
   }
 }
 

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   type DocumentNode,
   type ExecutionArgs,
+  execute,
   GraphQLError,
   getOperationAST,
   Kind,
@@ -51,12 +52,20 @@ export type GraphqlHandler = (req: IncomingMessage, res: ServerResponse, request
 
 const current = new AsyncLocalStorage<GraphqlRequest>()
 
-/** Documents are parsed and validated once. They are kept with all their tokens, some 100 bytes for a character. */
+/**
+ * Documents that may be run are parsed and validated once. They are kept with all their tokens, some 100 bytes for a
+ * character. What was refused is not kept: whoever sends ever new documents would fill the memory with them.
+ */
 const keptCharacters = 500_000
 const keptDocumentCharacters = 20_000
 
 /** Answers authenticated requests at /graphql whose parameters were read. */
 export function createGraphql({ metrics, log, introspection, ...given }: GraphqlOptions): GraphqlHandler {
+  const documents = new LRUCache<string, DocumentNode>({
+    maxSize: keptCharacters,
+    maxEntrySize: keptDocumentCharacters,
+    sizeCalculation: (_, text) => text.length,
+  })
   const yoga = createYoga<GraphqlRequest>({
     schema,
     graphqlEndpoint: '/graphql',
@@ -69,12 +78,7 @@ export function createGraphql({ metrics, log, introspection, ...given }: Graphql
     // The door has read the request.
     maxRequestBodySize: false,
     parserAndValidationCache: {
-      documentCache: new LRUCache<string, DocumentNode>({
-        maxSize: keptCharacters,
-        maxEntrySize: keptDocumentCharacters,
-        sizeCalculation: (_, text) => text.length,
-      }),
-      // Of what cannot be parsed nothing is kept.
+      documentCache: { get: (text) => documents.get(text), set: () => {} },
       errorCache: { get: () => undefined, set: () => {} },
     },
     maskedErrors: {
@@ -91,14 +95,23 @@ export function createGraphql({ metrics, log, introspection, ...given }: Graphql
       door: { maxBodyBytes, minRequestPoints: priceOfRequest, document: limits, budgets: request.account.budgets },
     }),
     plugins: [
-      bounds((actor) => introspection !== 'off' && lacking(actor, 'read') === null) as Plugin<object, GraphqlRequest>,
+      bounds({
+        introspects: (actor) => introspection !== 'off' && lacking(actor, 'read') === null,
+        keep: (text, document) => void (documents.has(text) || documents.set(text, document)),
+      }) as Plugin<object, GraphqlRequest>,
     ],
   })
   return (req, res, request) => current.run(request, async () => void (await yoga(req, res, request)))
 }
 
+interface Bounds {
+  readonly introspects: (actor: Actor) => boolean
+  /** Is given each document that may be run, with its text. */
+  readonly keep: (text: string, document: DocumentNode) => void
+}
+
 /** Refuses what is too much, or not for this caller, before it is run, with one error. */
-function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & GraphqlRequest> {
+function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext & GraphqlRequest> {
   const mayIntrospect = () => introspects(underWay().actor)
   return {
     onRequestParse({ setRequestParser }) {
@@ -122,16 +135,21 @@ function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext & 
         throw flaw
       }
     },
-    onValidate({ setValidationFn, addValidationRule }) {
+    onValidate({ params, setValidationFn, addValidationRule }) {
       const hideSuggestions = !mayIntrospect()
       // What was found with suggestions is kept apart from what was found without, by the names of the rules.
       if (hideSuggestions) addValidationRule(withoutSuggestions)
       setValidationFn((...[of, document, rules, options]: Parameters<typeof validate>) =>
         validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions }),
       )
-      return ({ valid }) => (valid ? undefined : note('invalid'))
+      return ({ valid }) => {
+        if (valid) keep(String(underWay().parameters.query), params.documentAST)
+        else note('invalid')
+      }
     },
-    onExecute({ args, setResultAndStopExecution }) {
+    onExecute({ args, setExecuteFn, setResultAndStopExecution }) {
+      // Yoga's own puts the fields of an answer in the order in which they were done.
+      setExecuteFn(execute)
       const { flaw, cost } = admit(args, !mayIntrospect())
       const extensions = cost ? { extensions: { cost: { ...cost, remaining: remaining(underWay().account) } } } : {}
       if (flaw) return void setResultAndStopExecution({ errors: [flaw], ...extensions })

@@ -9,6 +9,9 @@ const maxHeaders = 100
 /** How deep objects and lists of the JSON may lie in each other; our deepest input is five deep. */
 const maxJsonDepth = 20
 
+/** How long a list in the JSON may be: twice what any list of ours takes, so that this one's own refusal is the usual one. */
+const maxJsonItems = 2_000
+
 /** As GraphQL over HTTP names them; their types are the business of who uses them. */
 export interface Parameters {
   readonly query?: unknown
@@ -161,6 +164,8 @@ function shapeFlaw(value: object): Refused | null {
     const next: unknown[] = []
     for (const each of level) {
       if (typeof each !== 'object' || each === null) continue
+      if (Array.isArray(each) && each.length > maxJsonItems)
+        return limited(400, `A list may have at most ${maxJsonItems} items.`)
       // As a key of its own it is harmless; copied by assignment anywhere it would change what the copy inherits.
       if (Object.hasOwn(each, '__proto__')) return bad('No key may be called __proto__.').refused
       for (const inner of Object.values(each)) if (typeof inner === 'object') next.push(inner)

@@ -178,9 +178,18 @@ export const documentAttacks: readonly Attack[] = [
     'query ($f: DeploymentFilter) { deployments(filter: $f) { totalCount } }',
     { f: { name: { a: 1 } } },
   ),
-  document('10,000 wrong values', badInput, 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', {
-    ids: Array(10_000).fill({}),
+  document('80,000 wrong values', limit, 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', {
+    ids: Array(80_000).fill({}),
   }),
+  document('2,000 wrong values', badInput, 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', {
+    ids: Array(2_000).fill({}),
+  }),
+  document(
+    'a filter of 25,000 values, 50 times',
+    limit,
+    `query ($s: [DeploymentState!]) { ${times(50, (i) => `a${i}: deployments(first: 1, filter: { states: $s }) { totalCount }`)} }`,
+    { s: Array(25_000).fill('FAILED') },
+  ),
   document(
     'an unknown input field',
     badInput,
