@@ -17,10 +17,10 @@ export interface Rate {
 }
 
 /**
- * The same for every plan. A point is about 8 µs of a core (src/rate-limit.ts), so one actor may take a third of a core for
- * good, and a team, however many tokens it makes, two thirds: never a whole replica. That is 650 mutations with all that is
- * to be known of a refusal (61 points), or ten dashboards of 50 deployments (4,000 points), a second and actor. Half a
- * minute's worth may come at once, so that storms of deployments and people who open everything are not slowed down.
+ * The same for every plan. A point is at most 8 µs of a core (src/rate-limit.ts), so one actor may take a third of a core for
+ * good, and a team, however many tokens it makes, two thirds: never a whole replica. For an actor that is 500 mutations or
+ * other small requests a second, or ten dashboards of 50 deployments (4,000 points). Half a minute's worth may come at once:
+ * 15,000 small requests, so that a storm of deployments, a start of many clients or a run of tests is not slowed down.
  */
 export const rates: Readonly<Record<RateScope, Rate>> = {
   actor: { burst: 1_200_000, perSecond: 40_000 },

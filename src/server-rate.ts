@@ -25,7 +25,10 @@ export function openAccount(rate: RateLimit, payer: Payer): Account {
   }
 }
 
-/** Before anything of a request is read. What is refused later, for whatever reason, has paid this. */
+/**
+ * Before anything of a request is read. What is refused later, for whatever reason, has paid this. A refusal at this step
+ * knows nothing of what the request would cost, so the wait that it names is for the smallest.
+ */
 export const priceOfRequest = minRequestPoints
 
 /** Before a document is validated: all operations and fragments in it count, also those that are not run. */

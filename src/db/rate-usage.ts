@@ -6,11 +6,11 @@ import { moment } from './columns.ts'
 export const rateUsage = pgTable(
   'rate_usage',
   {
-    /** Whose budget: an actor's or a team's id. */
+    /** Whose budget: `actor:` or `team:` and the id. */
     bucket: text('bucket').notNull(),
-    /** Which process let it through. */
+    /** Which process let it through, in which of its terms, which last about as long as a bucket takes to fill. */
     replica: text('replica').notNull(),
-    /** Cost let through, in points, since the process began to tell; only ever goes up. */
+    /** Cost let through, in points, since the term began; only ever goes up. */
     spent: doublePrecision('spent').notNull(),
     toldAt: moment('told_at').notNull(),
   },

@@ -49,7 +49,9 @@ export async function exchangeRateUsage(
         and split_part(replica, '.', 1) <> split_part(${replica}::text, '.', 1)
       order by spent desc limit ${sql.raw(String(maxHeard))})
     select now()::text as at, heard.bucket, heard.replica, heard.spent from (select 1) as once left join heard on true`)
-  const heard = rows.flatMap((row) => (row.bucket === null ? [] : [{ ...row, bucket: row.bucket }]))
+  const heard = rows.flatMap(({ bucket, replica: other, spent: points }) =>
+    bucket === null ? [] : [{ bucket, replica: other, spent: points }],
+  )
   return { heard, at: rows[0]?.at ?? '' }
 }
 
