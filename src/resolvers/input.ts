@@ -89,12 +89,14 @@ export const envPatch = z
       patch.set.map(({ key }) => key),
       ['set'],
       context,
+      ['key'],
     )
     keysOnce(patch.unset, ['unset'], context)
     keysOnce(
       patch.expect.map(({ key }) => key),
       ['expect'],
       context,
+      ['key'],
     )
     const both = patch.unset.filter((key) => patch.set.some((entry) => entry.key === key))
     for (const key of both)
