@@ -138,7 +138,7 @@ export const acceptInvitation = (context: Context, input: Acceptance): Promise<R
     switch (found.kind) {
       case 'moved':
         return {
-          ...(await joined(context, teamId, found.row, { memberId, ...token })),
+          ...(await joined(context, teamId, found.row, { memberId, ...token }, found.born)),
           plaintext: byToken ? minted.plaintext : null,
           replayed: false,
         }
@@ -192,13 +192,15 @@ async function personBehind(
   return own
 }
 
-/** What came of it, as it is now. */
+/** What came of it: the rows that were born, or, where they are not at hand, as they are now. */
 async function joined(
   { db }: Context,
   teamId: string,
   row: Invitation,
   made: Record<string, unknown> | null,
+  [member, first]: readonly unknown[] = [],
 ): Promise<Pick<AcceptancePayload, 'invitation' | 'member' | 'token'>> {
+  if (member) return { invitation: row, member: member as MemberView, token: (first ?? null) as ApiToken | null }
   const { memberId, tokenId } = (made ?? {}) as { memberId: string; tokenId?: string | null }
   const [[own], [token]] = await Promise.all([
     membersById(db, teamId, [memberId]),

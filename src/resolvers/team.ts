@@ -126,8 +126,13 @@ export const createTeam = (context: Context, input: CallInput & { name: string }
     const call = { ...causeOf(context), id, ...callOptions('createTeam', input, checked) }
     const found = await bringTeam(db, call, checked.value.name, { memberId, identity, name, email }, token)
     switch (found.kind) {
-      case 'moved':
-        return { ...(await made(db, id, { memberId, ...token })), plaintext: minted.plaintext, replayed: false }
+      case 'moved': {
+        const [first, itsToken] = found.born as [MemberView?, ApiToken?]
+        const rows = first && itsToken ? { team: found.row, member: first, token: itsToken } : null
+        // Where the answer was lost they are read.
+        const shown = rows ?? (await made(db, id, { memberId, ...token }))
+        return { ...shown, plaintext: minted.plaintext, replayed: false }
+      }
       case 'replayed':
         return { ...(await made(db, found.subjectId, found.result)), plaintext: null, replayed: true }
       case 'key-reused':
