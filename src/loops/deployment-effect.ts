@@ -5,9 +5,10 @@ import { done, type Outcome, refused, unknown, working } from '../drivers/outcom
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
-import { resolveEnv } from '../resolvers/reference.ts'
+import { type Resolved, resolveEnv } from '../resolvers/reference.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
+import { discreet } from './discreet.ts'
 import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
 
 type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Deployment'>>>>
@@ -18,8 +19,10 @@ interface Tools {
   readonly db: Database
   readonly driver: RuntimeDriver
   /** The variables with what they refer to filled in. */
-  readonly references: (subject: Subject) => Promise<Outcome<Record<string, string>>>
+  readonly references: (subject: Subject) => Promise<Outcome<Filled>>
 }
+
+type Filled = Pick<Extract<Resolved, { kind: 'resolved' }>, 'env' | 'hidden'>
 
 /** The effects that move deployments, on one database and one runtime driver. */
 export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
@@ -94,15 +97,11 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
 /** How soon a workload is tried again that refers to something on its way. */
 const notYetMs = 1_000
 
-async function referencesOf(
-  db: Database,
-  sealing: Sealing,
-  subject: Subject,
-): Promise<Outcome<Record<string, string>>> {
+async function referencesOf(db: Database, sealing: Sealing, subject: Subject): Promise<Outcome<Filled>> {
   const resolved = await resolveEnv(db, sealing, subject)
   switch (resolved.kind) {
     case 'resolved':
-      return done(resolved.env)
+      return done(resolved)
     case 'not-yet':
       return working(notYetMs, resolved.reason)
     case 'unresolved':
@@ -129,8 +128,10 @@ async function start({ driver, references }: Tools, work: Work, subject: Subject
   }
   const env = await references(subject)
   if (env.kind !== 'done') return env
-  const spec = { ...ref, name: subject.name, image: subject.image, env: env.value }
-  return untilDone(work, () => work.call((signal) => driver.ensure(spec, work.fence, signal)))
+  const spec = { ...ref, name: subject.name, image: subject.image, env: env.value.env }
+  return untilDone(work, () =>
+    work.call((signal) => discreet(env.value.hidden, () => driver.ensure(spec, work.fence, signal))),
+  )
 }
 
 /** A roll-out that is refused has failed, and says why; what ran before it is stopped first: FAILED means that nothing runs. */

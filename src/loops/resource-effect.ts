@@ -8,6 +8,7 @@ import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/resource-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
+import { discreet } from './discreet.ts'
 import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
 
 type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Resource'>>>>
@@ -41,7 +42,7 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
     run: (spec: ResourceSpec) => Promise<Outcome<T>>,
   ): Promise<Outcome<T>> => {
     const spec = specOf(subject, sealed)
-    return discreet(spec.password, () => run(spec))
+    return discreet([spec.password], () => run(spec))
   }
   const sealedUrl = (subject: Subject, { url }: ResourceConnection) =>
     sealing.seal(url, [subject.teamId, subject.id, 'connection'])
@@ -138,22 +139,4 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
       provisioner.deprovision(refOf(subject), fence, signal),
     ),
   ]
-}
-
-/**
- * What a provisioner says is stored and logged, and it should never hold the password that it was given. Should one repeat
- * it all the same, as servers do that echo what they refuse, it is taken out here.
- */
-async function discreet<T>(password: string, run: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
-  const without = (text: string) => text.replaceAll(password, '[secret]')
-  try {
-    const outcome = await run()
-    if (outcome.kind === 'done') return outcome
-    return outcome.kind === 'working'
-      ? { ...outcome, detail: without(outcome.detail) }
-      : { ...outcome, reason: without(outcome.reason) }
-  } catch (error) {
-    if (!(error instanceof Error)) throw new Error(without(String(error)))
-    throw Object.assign(new Error(without(error.message)), { name: error.name, stack: without(error.stack ?? '') })
-  }
 }

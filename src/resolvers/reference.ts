@@ -107,7 +107,12 @@ function standingOf(found: Row<typeof resource>, told: string): Standing {
 }
 
 export type Resolved =
-  | { readonly kind: 'resolved'; readonly env: Record<string, string> }
+  | {
+      readonly kind: 'resolved'
+      readonly env: Record<string, string>
+      /** What of it nobody may be told again: values of secrets, URLs of resources and the passwords in them. */
+      readonly hidden: readonly string[]
+    }
   /** Something that it refers to is on its way: ask again. */
   | { readonly kind: 'not-yet'; readonly reason: string }
   /** It refers to something that is not there, or cannot be used as it is. */
@@ -124,13 +129,31 @@ export async function resolveEnv(
   services: Readonly<Record<string, string>> = {},
 ): Promise<Resolved> {
   const env = Object.fromEntries(Object.entries(subject.env).map(([key, { value }]) => [key, value]))
+  const hidden: string[] = []
   let waitsFor: string | null = null
-  for (const { key, standing } of await standingsOf(db, subject, services)) {
-    if (standing.kind === 'there') env[key] = standing.value(sealing)
-    else if (standing.kind === 'not-yet') waitsFor ??= standing.reason
+  for (const { key, scheme, standing } of await standingsOf(db, subject, services)) {
+    if (standing.kind === 'there') {
+      const value = standing.value(sealing)
+      env[key] = value
+      if (scheme !== 'service') hidden.push(value, ...passwordsIn(value))
+    } else if (standing.kind === 'not-yet') waitsFor ??= standing.reason
     else return { kind: 'unresolved', reason: standing.reason }
   }
-  return waitsFor === null ? { kind: 'resolved', env } : { kind: 'not-yet', reason: waitsFor }
+  return waitsFor === null ? { kind: 'resolved', env, hidden } : { kind: 'not-yet', reason: waitsFor }
+}
+
+/** The password in a URL, as it stands there and as it is meant. */
+function passwordsIn(value: string): string[] {
+  const password = URL.canParse(value) ? new URL(value).password : ''
+  return password === '' ? [] : [password, decoded(password)]
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 const among = (column: typeof secret.name | typeof resource.name) =>
