@@ -9,20 +9,17 @@ import { deleteStack, mergeStackEnv, redeployStack } from '../../src/resolvers/s
 import { contextFor } from '../row.ts'
 import { serviceOf } from '../stacks/row.ts'
 import { type Case, failing, gone, room } from './refusal-case.ts'
-import { accepted, outdate, type PromotionWorld, renew, unique } from './world.ts'
+import { accepted, outdate, type PromotionWorld, pair, renew, toEnvironment, unique } from './world.ts'
 
-const toEnvironment = 'staging'
 type Promote = Parameters<typeof promoteStack>[1]
 const promoting = (world: PromotionWorld, stackId: string, approvalId: string | null, more: Partial<Promote> = {}) =>
   promoteStack(world.context, { stackId, toEnvironment, approvalId, ...more })
 
 /** A source, its target of older services, and the approval of the step between them. */
 async function step(world: PromotionWorld, env: Record<string, string> = {}) {
-  const name = unique('shop-')
-  const stackId = await world.stack({ name, env })
-  const targetId = await world.stack({ name, environment: toEnvironment, services: [serviceOf('web', 'hello:0')] })
+  const { stackId, targetId } = await pair(world, env)
   const approval = await world.approved('STACK', stackId)
-  return { name, stackId, targetId, approval, target: ['stack', targetId] as const }
+  return { stackId, targetId, approval, target: ['stack', targetId] as const }
 }
 /** What is refused at first and accepted once `mend` has been done. */
 const mending = (

@@ -4,9 +4,8 @@ import { deleteResource } from '../../src/resolvers/resource.ts'
 import { twinResource } from '../../src/resolvers/twin.ts'
 import { contextFor, withTriggersOff } from '../row.ts'
 import { type Case, failing, room } from './refusal-case.ts'
-import { accepted, outdate, type PromotionWorld, renew, unique } from './world.ts'
+import { accepted, outdate, type PromotionWorld, renew, toEnvironment, unique } from './world.ts'
 
-const toEnvironment = 'staging'
 type Twin = Parameters<typeof twinResource>[1]
 const twinning = (world: PromotionWorld, resourceId: string, approvalId: string | null, more: Partial<Twin> = {}) =>
   twinResource(world.context, { resourceId, toEnvironment, approvalId, ...more })

@@ -173,3 +173,14 @@ export const renew = (world: World, id: string) =>
   withTriggersOff(world.stranger, async (sql) => {
     await sql`update promotion_approval set expires_at = now() + interval '1 hour' where id = ${id}`
   })
+
+/** Where all of these promote to. */
+export const toEnvironment = 'staging'
+
+/** A source in development and its target of older services. */
+export async function pair(world: PromotionWorld, env: Readonly<Record<string, string>> = {}) {
+  const name = unique('shop-')
+  const stackId = await world.stack({ name, env })
+  const targetId = await world.stack({ name, environment: toEnvironment, services: [serviceOf('web', 'hello:0')] })
+  return { name, stackId, targetId }
+}
