@@ -20,14 +20,28 @@ export interface Making {
   /** What the row refers to, by type. */
   readonly refer: (type: string) => string
   readonly at: Date
+  /** Columns that are otherwise, by type. */
+  readonly but?: Readonly<Record<string, Row>>
 }
 type Row = Readonly<Record<string, unknown>>
 
 const unique = () => randomBytes(6).toString('hex')
 const later = (at: Date) => new Date(at.getTime() + 30 * 86_400_000)
-const env = ({ mark, refer, at }: Making) => ({
-  [mark.toUpperCase()]: { value: mark, revision: 1, changedAt: at.toISOString(), changedBy: refer('ApiToken') },
-})
+/** A name that nothing has unless it is told to: team A refers to it, team B has it. */
+export const shared = 'shared'
+const env = ({ mark, refer, at }: Making) => {
+  const entry = (value: string) => ({
+    value,
+    revision: 1,
+    changedAt: at.toISOString(),
+    changedBy: refer('ApiToken'),
+  })
+  return {
+    [mark.toUpperCase()]: entry(mark),
+    RESOURCE: entry(`resource://${shared}`),
+    SECRET: entry(`secret://${shared.toUpperCase()}`),
+  }
+}
 const credentials = () => {
   const { lookupId, secretHash } = mintToken()
   return { lookup_id: lookupId, secret_hash: secretHash }
@@ -146,7 +160,9 @@ export async function put(sql: postgres.ISql, type: string, making: Making): Pro
   if (!maker) throw new Error(`test/sweep/maker.ts has no row for ${type}`)
   const { id, teamId, at } = making
   const owner = type === 'Team' ? {} : { team_id: teamId }
-  const row = { id, ...owner, created_at: at, state_changed_at: at, ...maker(making) }
+  // Long in its state: whatever may be stuck is.
+  const since = new Date(at.getTime() - 400 * 86_400_000)
+  const row = { id, ...owner, created_at: at, state_changed_at: since, ...maker(making), ...making.but?.[type] }
   await sql`insert into ${sql(machineOf(type).table)} ${sql(row as never)}`
 }
 

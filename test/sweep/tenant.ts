@@ -95,14 +95,14 @@ export async function sweepMutation(world: World, place: Place, nth: number): Pr
   return [...found, ...(await sweepCrossed(world, place, nth, theirs))]
 }
 
-/** Objects of team A that refer to what is team B's: whatever is done to them, nothing of team B is moved or shown. */
+/** Objects of team A that refer to what is team B's, or have ended under a name of it: whatever is done to them, nothing of team B is moved or shown. */
 async function sweepCrossed(world: World, place: Place, nth: number, theirs: ReadonlySet<string>): Promise<string[]> {
   const { a, b, sql } = world
   const before = await fingerprint(sql, b.teamId)
   const found: string[] = []
-  await each(Object.entries(a.crossed), async ([type, id]) => {
+  await each([...Object.entries(a.crossed), ...Object.entries(a.ended)], async ([type, id]) => {
     const answer = await mutate(world, place.field, inputWith(place, a.own, nth, id), a.token)
-    const shown = shownOf(theirs, answer.data)
+    const shown = shownOf(theirs, answer.data, a.ended[type] !== id)
     if (shown.length > 0 || answer.errors)
       found.push(`by the crossed ${type}: ${shown.join(', ')}${answer.errors ? answer.text : ''}`)
   })
@@ -163,7 +163,7 @@ export async function sweepQuery(world: World, place: Place): Promise<string[]> 
   }
   await each(nodeTypes, async (type) => {
     // Those that no row of team A refers to: such a row is its own, and found by what it refers to.
-    const given = b.crossed[type] ?? b.teamId
+    const given = b.lone[type] ?? b.teamId
     const [foreign, missing] = [await ask(given), await ask(ofNothing(type))]
     if (foreign.answer.errors || !isEmpty(foreign.value))
       found.push(`another team’s ${type} is shown: ${foreign.answer.text}`)

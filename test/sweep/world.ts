@@ -7,7 +7,7 @@ import { superuser } from '../fixture.ts'
 import { ownerOf } from '../owner.ts'
 import { putToken, withTriggersOff } from '../row.ts'
 import type { Api } from '../schema/api.ts'
-import { newObjects, type Objects, putObjects, putTeam } from './maker.ts'
+import { newObjects, type Objects, putObjects, putTeam, shared } from './maker.ts'
 
 /** In every text of team B. */
 export const mark = 'theirs'
@@ -19,6 +19,10 @@ export interface Party {
   readonly own: Objects
   /** Of this team, but all that they refer to is the other's. */
   readonly crossed: Objects
+  /** As `own`, and nothing of the other team refers to them. */
+  readonly lone: Objects
+  /** What has ended, under the name of something of the other team. */
+  readonly ended: Objects
 }
 
 export interface World {
@@ -43,14 +47,16 @@ export async function openWorld(api: Api): Promise<World> {
   const sql = superuser(api.database.url)
   const position = nextPosition
   nextPosition += eventsOfWorld
-  const [a, b] = [partyOf('ours', moment(10)), partyOf(mark, moment(5))]
+  const [a, b] = [partyOf('ours', moment(10), {}), partyOf(mark, moment(5), namesakes)]
   const fill = (whose: typeof a, other: typeof b, from: number) =>
     withTriggersOff(sql, async (tx) => {
       const { teamId, at, text } = whose
       const making = { teamId, at, mark: text }
       await putTeam(tx, teamId, text, at)
-      await putObjects(tx, whose.own, { ...making, refer: referTo(whose.own) }, from)
+      await putObjects(tx, whose.own, { ...making, refer: referTo(whose.own), but: whose.but }, from)
       await putObjects(tx, whose.crossed, { ...making, refer: referTo(other.own) }, from + 100)
+      await putObjects(tx, whose.lone, { ...making, refer: referTo({ ...whose.lone, Team: teamId }) }, from + 200)
+      await putObjects(tx, whose.ended, { ...making, refer: referTo(whose.own), but: endedOnes }, from + 300)
     })
   await fill(a, b, position + eventsOfWorld / 2)
   const token = await putToken(sql, { teamId: a.teamId })
@@ -65,11 +71,36 @@ export async function openWorld(api: Api): Promise<World> {
   }
 }
 
-function partyOf(text: string, at: Date) {
+/** What team B has under the names that team A uses; its deployment can be cancelled. */
+const namesakes = {
+  Deployment: { name: shared, state: 'BUILDING' },
+  Resource: { name: shared },
+  Stack: { name: shared },
+  Secret: { name: shared.toUpperCase() },
+}
+const endedOnes = {
+  Deployment: { name: shared, state: 'DELETED' },
+  Resource: { name: shared, state: 'DELETED' },
+  Stack: { name: shared, state: 'DELETED' },
+}
+
+function partyOf(text: string, at: Date, but: typeof namesakes | Record<string, never>) {
   const own = newObjects()
   // A team has one team, and that refers to nothing.
   const { Team: _, ...crossed } = newObjects()
-  return { teamId: String(own.Team), token: '', own, crossed: crossed as Objects, at, text }
+  const { Team: __, ...lone } = newObjects()
+  const { Deployment, Resource, Stack } = newObjects()
+  return {
+    teamId: String(own.Team),
+    token: '',
+    own,
+    crossed: crossed as Objects,
+    lone: lone as Objects,
+    ended: { Deployment, Resource, Stack } as Objects,
+    at,
+    text,
+    but,
+  }
 }
 
 const referTo = (objects: Objects) => (type: string) => {
@@ -79,24 +110,24 @@ const referTo = (objects: Objects) => (type: string) => {
 }
 
 /** All ids of a party, its owner's too. */
-export const idsOf = ({ teamId, own, crossed }: Party): string[] => [
-  ...Object.values(own),
-  ...Object.values(crossed),
+export const idsOf = ({ teamId, own, crossed, lone, ended }: Party): string[] => [
+  ...[own, crossed, lone, ended].flatMap((objects) => Object.values(objects)),
   ownerOf(teamId),
 ]
 
 /**
  * Where an answer shows an object of team B: its own id under `id`, or any of its texts. Other fields may hold an id that
- * team A's own row refers to.
+ * team A's own row refers to; where none does (`referred` is false) the ids in advice are looked at too.
  */
-export function shownOf(theirs: ReadonlySet<string>, value: unknown, path = ''): string[] {
-  if (Array.isArray(value)) return value.flatMap((each, at) => shownOf(theirs, each, `${path}.${at}`))
+export function shownOf(theirs: ReadonlySet<string>, value: unknown, referred = true, path = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((each, at) => shownOf(theirs, each, referred, `${path}.${at}`))
   if (typeof value === 'object' && value !== null)
-    return Object.entries(value).flatMap(([key, inner]) => shownOf(theirs, inner, `${path}.${key}`))
+    return Object.entries(value).flatMap(([key, inner]) => shownOf(theirs, inner, referred, `${path}.${key}`))
   if (typeof value !== 'string') return []
   if (value.includes(mark)) return [`${path} is ${JSON.stringify(value)}`]
   // Advice, and who did it, name what the team's own row refers to.
-  return path.endsWith('.id') && !/\.arguments\.|\.actor\.id$/.test(path) && theirs.has(value)
+  const ofOwnRow = referred && /\.arguments\.|\.actor\.id$/.test(path)
+  return path.endsWith('.id') && !ofOwnRow && theirs.has(value)
     ? [`${path} is a ${entityOfId(value)} of another team`]
     : []
 }
