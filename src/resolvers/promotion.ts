@@ -80,7 +80,12 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
         : await why.approvalRequired(context, plan)) ??
     seenAnother(plan, checked.expectedVersion) ??
     (await why.preflight(context, plan, approval))
-  if (refusal) return refusal
+  if (refusal) {
+    // What was looked at after the approval may be the work of that very approval, which is to be told then.
+    const now = approval && (await approvalOf(db, actor.teamId, approval.id))
+    if (now?.version !== approval?.version) throw new NameMoved()
+    return refusal
+  }
 
   const call = callFor(context, plan, approval, { ...options, seenVersion: checked.expectedVersion })
   const found = await transition(db, ruleFor(plan, approval) as unknown as Rule, call).catch((error: unknown) =>

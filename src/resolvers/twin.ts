@@ -102,10 +102,11 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
   const before = await answeredBefore(db, { ...causeOf(context), ...options })
   if (before) return before.kind === 'key-reused' ? keyReused('twinResource', before) : replay(context, before)
 
-  const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
-  if (approvalId !== null && !approval) return notFound('promotionApproval', approvalId)
+  // In this order: a twin that the plan shows was not made by an approval that is seen unused after it.
   const plan = await planTwin(db, actor.teamId, input.resourceId, toEnvironment)
   if (!plan) return notFound('resource', input.resourceId)
+  const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
+  if (approvalId !== null && !approval) return notFound('promotionApproval', approvalId)
   const refusal =
     wrongEnvironment(plan) ??
     (approval ? await unusable(context, approval, plan) : null) ??
