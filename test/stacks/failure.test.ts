@@ -237,6 +237,29 @@ describe('a worker that dies', () => {
   })
 })
 
+test('a claim that cannot go on ends when all that it has begun has ended: no service is worked on by two', async () => {
+  let thrown = 0
+  let passes = 0
+  const { driver } = stage.replica({
+    wrap: (channel) => ({
+      async run(statement) {
+        const name = statementName(statement.sql)
+        if (name === 'read:isAnythingDue' && thrown > 0) passes++
+        if (name === 'progressStack' && thrown++ === 0) throw new DatabaseFault('unavailable', 'for a moment')
+        return channel.run(statement)
+      },
+    }),
+  })
+  const gate = driver.pauseBefore('ensure', on('api'))
+  const id = await stage.create(['web', 'api'])
+  await gate.reached
+  await until(() => expect(passes).toBeGreaterThan(5))
+  expect(await stage.operations(id)).toMatchObject([{ state: 'RUNNING', attempt: 1 }])
+  gate.release()
+  await stage.hurriedTo(id, 'HEALTHY')
+  expect(stage.starts(id)).toEqual(once)
+})
+
 test('a replica that drains in the middle gives the roll-out back; what it had settled is not done again', async () => {
   const first = stage.replica()
   const gate = first.driver.pauseBefore('ensure', on('api'))

@@ -1,9 +1,8 @@
 // How a stack is rolled out: all services by one operation, each told as soon as it is known; which one failed and why; what is
-// dropped is removed; how services know of each other; and that a wish that is outdated, taken back or ended leaves nothing.
+// dropped is removed; how services know of each other; and that a wish that is outdated or ended leaves nothing.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { done } from '../../src/drivers/outcome.ts'
 import type { FakeDriver } from '../../src/drivers/runtime/fake.ts'
-import { cancelOperation, retryOperation } from '../../src/resolvers/operation.ts'
 import { deleteStack, mergeStackEnv, redeployStack } from '../../src/resolvers/stack.ts'
 import { until } from '../loops/fixture.ts'
 import { on, openStackStage, type StackStage } from './fixture.ts'
@@ -130,6 +129,32 @@ describe('services that are dropped', () => {
     expect(Object.keys(stage.running(id))).toEqual(['web'])
     expect(await addresses(id, 'old')).toEqual([false])
   })
+
+  test('are removed at a deletion, too, when they could not be before', async () => {
+    const { driver } = stage.replica()
+    const id = await stage.create(['web', 'old'])
+    await stage.comesTo(id, 'HEALTHY')
+    driver.faultNext('remove', { kind: 'unreachable' }, 1, on('old'))
+    await redeployStack(stage.context, { id, services: [serviceOf('web')] })
+    await until(async () => expect((await stage.operations(id)).at(-1)).toMatchObject({ failures: 1 }))
+    await deleteStack(stage.context, { id })
+    await stage.comesTo(id, 'DELETED')
+    expect([stage.running(id), await addresses(id, 'web', 'old')]).toEqual([{}, [false, false]])
+  })
+
+  test('give back an address that was only just had when they are dropped again', async () => {
+    const { driver } = stage.replica()
+    const id = await stage.create(['web'])
+    await stage.comesTo(id, 'HEALTHY')
+    const gate = driver.pauseAfter('reserve', on('brief'))
+    await redeployStack(stage.context, { id, services: [serviceOf('web'), serviceOf('brief')] })
+    await gate.reached
+    expect(await addresses(id, 'brief')).toEqual([true])
+    await redeployStack(stage.context, { id, services: [serviceOf('web')] })
+    gate.release()
+    await until(async () => expect(await stage.stack(id)).toMatchObject({ generation: 3, state: 'HEALTHY' }))
+    expect(await addresses(id, 'brief')).toEqual([false])
+  })
 })
 
 describe('an address', () => {
@@ -210,52 +235,20 @@ describe('a wish that is outdated', () => {
   })
 })
 
-describe('the operation of a roll-out', () => {
-  const operationOf = async (id: string) => String((await stage.operations(id)).at(-1)?.id)
-
-  test('that is cancelled before it began fails the stack, and what ran before goes on running', async () => {
-    const first = stage.replica()
-    const id = await stage.create(['web'])
-    await stage.comesTo(id, 'HEALTHY')
-    await first.dispatcher.drain(0)
-    await redeployStack(stage.context, { id, services: [serviceOf('web'), serviceOf('api')] })
-    expect(await cancelOperation(stage.context, { id: await operationOf(id) })).toMatchObject({
-      operation: { state: 'CANCELLED' },
-    })
-    expect(await stage.stack(id)).toMatchObject({
-      state: 'FAILED',
-      stateReason: 'the operation was cancelled; what ran before it goes on running',
-    })
-    expect(Object.keys(stage.running(id))).toEqual(['web'])
-    // A stack that was cancelled is none that is stuck: it can be redeployed, and deleted.
-    stage.replica()
-    await redeployStack(stage.context, { id })
-    await stage.comesTo(id, 'HEALTHY')
-    expect(Object.keys(stage.running(id)).sort()).toEqual(['api', 'web'])
-  })
-
-  test('that has begun cannot be cancelled', async () => {
-    const { driver } = stage.replica()
-    const gate = driver.pauseBefore('reserve')
-    const id = await stage.create(['web'])
-    await gate.reached
-    const answer = await cancelOperation(stage.context, { id: await operationOf(id) })
-    expect(answer).toMatchObject({ refusal: 'IllegalState', remedies: [{ query: 'operation' }] })
-    gate.release()
-    await stage.comesTo(id, 'HEALTHY')
-  })
-
-  test('that failed is repeated as a new one of a new generation', async () => {
-    const { driver } = stage.replica()
-    driver.faultNext('ensure', { kind: 'refuse', reason: 'the disk is full' }, 1, on('api'))
-    const id = await stage.create(['web', 'api'])
-    expect((await stage.comesTo(id, 'FAILED')).stateReason).toBe('api: the disk is full')
-    const failed = await operationOf(id)
-    const answer = await retryOperation(stage.context, { id: failed })
-    expect(answer).toMatchObject({ operation: { state: 'PENDING', retryOf: failed, generation: 2 } })
-    await stage.comesTo(id, 'HEALTHY')
-    expect(await stage.told(id)).toEqual({ web: 'HEALTHY', api: 'HEALTHY' })
-    // Only once: it is not FAILED any more.
-    expect(await retryOperation(stage.context, { id: failed })).toMatchObject({ refusal: 'IllegalState' })
-  })
+test('variables that lead nowhere by the time of the roll-out fail the stack, and nothing of it runs', async () => {
+  const first = stage.replica()
+  const id = await stage.create(['web', 'api'])
+  await stage.comesTo(id, 'HEALTHY')
+  await first.dispatcher.drain(0)
+  await redeployStack(stage.context, { id })
+  // It was there when the redeploy was accepted, and is gone since.
+  const gone = {
+    TOKEN: { value: 'secret://GONE', revision: 9, changedAt: new Date().toISOString(), changedBy: 'tok_x' },
+  }
+  await stage.beneath((sql) => sql`update stack set env = ${sql.json(gone)} where id = ${id}`)
+  stage.replica()
+  const { stateReason } = await stage.comesTo(id, 'FAILED')
+  expect(stateReason).toContain('TOKEN refers to secret://GONE')
+  expect(await stage.told(id)).toEqual({ web: `FAILED: ${stateReason}`, api: `FAILED: ${stateReason}` })
+  expect(stage.running(id)).toEqual({})
 })
