@@ -8,7 +8,7 @@ import { giveUpStack } from '../resolvers/stack-rule.ts'
 import { type Database, type Rule, transition } from '../resolvers/transition.ts'
 import type { Told } from './count.ts'
 import type { LoopDeclaration } from './loop.ts'
-import { serviceRef } from './stack-service.ts'
+import { serviceRef } from './stack-workload.ts'
 
 const batch = 200
 const everyMs = 60_000

@@ -8,7 +8,7 @@ import * as rules from '../resolvers/stack-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
-import { type Service, type Settled, type Subject, serviceCalls, settle, settledOf } from './stack-service.ts'
+import { type Service, type Settled, type Subject, serviceCalls, settle, settledOf } from './stack-workload.ts'
 
 const movedOn: Ending = { kind: 'moved-on' }
 const rule = (of: unknown) => of as Rule
