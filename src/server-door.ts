@@ -69,7 +69,7 @@ export function createDoor({
       return refused(actor.refused, outcome, { requestId, retryAfterMs })
     }
     // Who asks too often is known here, before anything of the request is read.
-    const account = openAccount(rate, actor)
+    const account = openAccount(rate, actor, res)
     const over = account.pay(priceOfRequest)
     if (over) {
       const { flaw, retryAfter, more } = rateRefused(over)

@@ -25,7 +25,7 @@ import { graphqlOperations, schema } from './schema/schema.ts'
 import { type Cost, type Weighed, weigh } from './server-cost.ts'
 import { documentFlaw, limits, parseDocument, refusal } from './server-document.ts'
 import { mask } from './server-mask.ts'
-import { type Account, priceOfDocument, priceOfRequest, rateError, remaining } from './server-rate.ts'
+import { type Account, priceOfDocument, priceOfRequest, rateError } from './server-rate.ts'
 import { type Parameters as Given, maxBodyBytes } from './server-request.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
@@ -151,7 +151,7 @@ function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext & GraphqlRe
       // Yoga's own puts the fields of an answer in the order in which they were done.
       setExecuteFn(execute)
       const { flaw, cost } = admit(args, !mayIntrospect())
-      const extensions = cost ? { extensions: { cost: { ...cost, remaining: remaining(underWay().account) } } } : {}
+      const extensions = cost ? { extensions: { cost } } : {}
       if (flaw) return void setResultAndStopExecution({ errors: [flaw], ...extensions })
       return {
         onExecuteDone({ result, setResult }) {

@@ -1,5 +1,6 @@
 // What a request pays at the door, in three steps: something for being looked at, something for its document, and the cost of
 // its operation; each step only what it adds. Whoever cannot pay is told when it will do, and nothing of the request is run.
+import type { ServerResponse } from 'node:http'
 import { type DocumentNode, GraphQLError } from 'graphql'
 import { type Budgets, minRequestPoints, type Payer, type RateLimit, type RateRefusal } from './rate-limit.ts'
 import type { Refused } from './server-answer.ts'
@@ -11,14 +12,23 @@ export interface Account {
   budgets(): Budgets
 }
 
-export function openAccount(rate: RateLimit, payer: Payer): Account {
+/**
+ * `x-ratelimit-remaining` of the answer says what is left of the scarcer budget. A header, because it moves all the time: two
+ * answers to one question have the same body. The fields that the IETF drafts count requests or bytes, and know no points.
+ */
+export function openAccount(rate: RateLimit, payer: Payer, res: ServerResponse): Account {
   let paid = 0
+  const tell = () => {
+    const { actor, team } = rate.budgets(payer)
+    if (!res.headersSent) res.setHeader('x-ratelimit-remaining', String(Math.min(actor.remaining, team.remaining)))
+  }
   return {
     pay(points) {
       if (points <= paid) return null
       // The next attempt has to pay all of it.
       const refusal = rate.take(payer, points - paid, points)
       if (refusal === null) paid = points
+      tell()
       return refusal
     },
     budgets: () => rate.budgets(payer),
@@ -33,12 +43,6 @@ export const priceOfRequest = minRequestPoints
 
 /** Before a document is validated: all operations and fragments in it count, also those that are not run. */
 export const priceOfDocument = (document: DocumentNode): number => document.tokenCount ?? 0
-
-/** What is left of the scarcer budget: what the next operation may cost. */
-export const remaining = (account: Account): number => {
-  const { actor, team } = account.budgets()
-  return Math.min(actor.remaining, team.remaining)
-}
 
 const retryAfterSeconds = ({ retryAfterMs }: RateRefusal) => String(Math.max(1, Math.ceil(retryAfterMs / 1_000)))
 const whose = { actor: 'This token or member has', team: 'All tokens and members of this team together have' } as const
