@@ -2,7 +2,9 @@
 // knows the statement; what a loser needs beyond it is written down here, so that a further one is seen.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openPool, type Pool } from '../../src/db/client.ts'
+import type { Env } from '../../src/db/env.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
+import { deleteSecret, type SetSecretPayload, setSecret } from '../../src/resolvers/secret.ts'
 import { openWorld, outcomeOf, type World } from '../races/world.ts'
 import { contextFor } from '../row.ts'
 import { startWireProxy, type WireProxy } from '../wire-proxy.ts'
@@ -24,9 +26,9 @@ afterAll(async () => {
 type State = Parameters<World['deployment']>[0]['state']
 
 /** Asks twice on rows of their own, and counts the second time. */
-async function cost(state: State, ask: (id: string) => Promise<object>) {
-  await ask(await world.deployment({ state, expiresInSeconds: 3600 }))
-  const id = await world.deployment({ state, expiresInSeconds: 3600 })
+async function cost(state: State, ask: (id: string) => Promise<object>, env: Env = {}) {
+  await ask(await world.deployment({ state, env, expiresInSeconds: 3600 }))
+  const id = await world.deployment({ state, env, expiresInSeconds: 3600 })
   proxy.reset()
   const outcome = outcomeOf(await ask(id))
   const { connections, execute, query, roundTrips } = proxy.counts()
@@ -59,6 +61,32 @@ test('so is every other move of a caller that wins', async () => {
   ] as [State, (id: string) => Promise<object>][]) {
     expect(await cost(state, ask)).toMatchObject(one)
   }
+})
+
+test('references are looked up in that statement; a secret is looked at before it is sealed, and deleted at once', async () => {
+  await setSecret(context(), { name: 'token', value: 'v' })
+  const entry = { value: 'secret://token', revision: 1, changedAt: '2030-01-01T00:00:00.000Z', changedBy: 't' }
+  const refers = (state: State, ask: (id: string) => Promise<object>) => cost(state, ask, { TOKEN: entry })
+  const one = { outcome: 'BUILDING', statements: 1, roundTrips: 1 }
+  expect(await refers('HEALTHY', (id) => mutations.redeployDeployment(context(), { id }))).toEqual(one)
+  expect(await refers('STOPPED', (id) => mutations.startDeployment(context(), { id }))).toEqual(one)
+  let made = 0
+  const env = [{ key: 'TOKEN', value: 'secret://token' }]
+  const deploys = () => mutations.deploy(context(), { name: `refers-${made++}`, image: 'hello:1', env })
+  expect(await refers('HEALTHY', deploys)).toEqual(one)
+
+  const sets = (id: string) =>
+    setSecret(context(), { name: `s${id.slice(-8)}`, value: 'v' }).then(() => ({ refusal: '' }))
+  expect(await cost('HEALTHY', sets)).toMatchObject({ statements: 2, roundTrips: 2 })
+  const deletes = async () => {
+    const { secret } = (await setSecret(contextFor(world.pool.db, world.team.actor), {
+      name: 'gone',
+      value: 'v',
+    })) as SetSecretPayload
+    await deleteSecret(context(), { id: secret.id })
+    return { refusal: '' }
+  }
+  expect(await cost('HEALTHY', deletes)).toMatchObject({ statements: 1, roundTrips: 1 })
 })
 
 test('a redeploy that loses is told from the same statement', async () => {
