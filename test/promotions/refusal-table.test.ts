@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { commonRefusals } from '../../src/refusals.ts'
 import { extraRefusals } from '../../src/schema/schema.ts'
 import { changedTables, fingerprint } from '../sweep/fingerprint.ts'
+import { planRefusals } from './plan-refusal.ts'
 import { promoteRefusals } from './promote-refusal.ts'
 import { type Case, closeFailing } from './refusal-case.ts'
 import { twinRefusals } from './twin-refusal.ts'
@@ -24,7 +25,7 @@ afterAll(() => {
 })
 
 const all = [
-  ...promoteRefusals.map((each) => ['promoteStack', each] as const),
+  ...[...promoteRefusals, ...planRefusals].map((each) => ['promoteStack', each] as const),
   ...twinRefusals.map((each) => ['twinResource', each] as const),
 ]
 
@@ -54,7 +55,7 @@ test.each(all.map(([mutation, each]) => [mutation, each.refusal, each.because, e
 )
 
 test.each([
-  ['promoteStack', promoteRefusals],
+  ['promoteStack', [...promoteRefusals, ...planRefusals]],
   ['twinResource', twinRefusals],
 ] as const)('every refusal of %s is in the table', (mutation, cases) => {
   const declared = [...commonRefusals, ...(extraRefusals.get(mutation) ?? [])]
