@@ -34,16 +34,18 @@ export function countSteps(counts: readonly Count[]): [string, SQL][] {
     ],
     [
       'counters',
-      sql`select u.team_id, u.kind from ${planUsage} u where (u.team_id, u.kind) in (select c.team_id, c.kind from counted c)
+      sql`select u.team_id, u.kind, u.used, u.cap from ${planUsage} u where (u.team_id, u.kind) in (select c.team_id, c.kind from counted c)
         order by u.team_id, u.kind for no key update`,
     ],
     [
       'changed',
-      sql`update ${planUsage} u set used = case
+      // From the row that the lock yields, at its newest: the updated row itself is first taken as the snapshot has it, and a
+      // refusal there would speak of what was.
+      sql`update ${planUsage} t set used = case
           when c.n > 0 and u.used + c.n > u.cap then pawl_refuse('plan_cap', 'the plan has no room')
           when c.n < 0 and u.kind = 'owners' and u.used + c.n < 1 and u.cap > 0 then pawl_refuse('last_owner', 'no owner would be left')
           else u.used + c.n end
-        from counted c join counters using (team_id, kind) where u.team_id = c.team_id and u.kind = c.kind`,
+        from counted c join counters u using (team_id, kind) where t.team_id = u.team_id and t.kind = u.kind`,
     ],
   ]
 }

@@ -16,7 +16,6 @@ let real: World
 let bare: World
 beforeAll(async () => {
   ;[real, bare] = await Promise.all([openWorld(), openWorld({ guards: false })])
-  // What the statements themselves must hold, no index holds there.
   await bare.stranger`drop index member_identity`
 })
 afterAll(() => Promise.all([real.close(), bare.close()]))
@@ -35,7 +34,6 @@ describe('two owners at once', () => {
   type Step = 'leaves' | 'steps down'
   const names = { leaves: 'removeMember', 'steps down': 'setMemberRole' } as const
 
-  /** Both have moved or are about to, and wait for the counters; both were owners when they asked. */
   async function play(world: World, steps: readonly [Step, Step]) {
     const team = await createTeam(world.stranger)
     const other = await putMember(world.stranger, { teamId: team.teamId, role: 'owner' })
@@ -75,8 +73,7 @@ describe('one invitation', () => {
   const membersOf = async (world: World, teamId: string) => {
     const { counted, ...rows } = await countedMembers(world.stranger, teamId)
     expect(counted).toEqual(rows)
-    // The owner was there before.
-    return rows.members - 1
+    return rows.members - 1 // The owner was there before.
   }
 
   test('R24 R25 accepted twice at once makes one member', async () => {
@@ -205,6 +202,25 @@ describe('one invitation', () => {
   })
 })
 
+test('R85 R86 a place that is given back while somebody waits for one is had', async () => {
+  const play = async (world: World) => {
+    const team = await createTeam(world.stranger)
+    const { id } = await putMember(world.stranger, { teamId: team.teamId, role: 'viewer' })
+    await world.stranger`update plan_usage set cap = 2 where team_id = ${team.teamId} and kind = 'members'`
+    const { actor } = await putInvitation(world.stranger, { teamId: team.teamId })
+    const counters = await holdCounters(world.stranger, team.teamId)
+    const removal = underWay(removeMember(as(world, team.actor), { id }))
+    await untilBlocked(world.stranger, 'removeMember')
+    const joining = underWay(acceptInvitation(as(world, actor), {}))
+    await untilBlocked(world.stranger, 'acceptInvitation')
+    await counters.release()
+    return [said(await removal), said(await joining)]
+  }
+  expect(await play(real)).toEqual(['moved', 'moved'])
+  const ofSnapshot = { name: 'acceptInvitation', from: 'u.used + c.n > u.cap', to: 't.used + c.n > u.cap' }
+  expect(await play(bare.withMutants(ofSnapshot))).toEqual(['moved', 'QuotaExceeded'])
+})
+
 test('R85 R86 members who join at once do not pass the plan; who finds no room keeps the invitation', async () => {
   const play = async (world: World) => {
     const team = await createTeam(world.stranger)
@@ -249,22 +265,35 @@ test('a role that is given to somebody who is being removed is not given, and no
   })
 })
 
-test('a removal takes the role as it is under the lock, not as it was asked about', async () => {
-  const team = await createTeam(real.stranger)
-  const admin = await putMember(real.stranger, { teamId: team.teamId, role: 'admin' })
-  const member = await putMember(real.stranger, { teamId: team.teamId, role: 'developer' })
-  const counters = await holdCounters(real.stranger, team.teamId)
-  const promotion = underWay(setMemberRole(as(real, team.actor), { id: member.id, role: 'owner' }))
-  await untilBlocked(real.stranger, 'setMemberRole')
-  const byAdmin = underWay(removeMember(as(real, admin.actor), { id: member.id }))
-  await untilBlocked(real.stranger, 'removeMember')
-  await counters.release()
-  // The admin asked about a developer, and met an owner.
-  expect([said(await promotion), said(await byAdmin)]).toEqual(['moved', 'Forbidden'])
-  expect(said(await removeMember(as(real, team.actor), { id: member.id }))).toBe('moved')
-  expect(await countedMembers(real.stranger, team.teamId)).toEqual({
-    members: 2,
-    owners: 1,
-    counted: { members: 2, owners: 1 },
+describe('a removal while its member is made an owner', () => {
+  const play = async (world: World, by: 'admin' | 'owner') => {
+    const team = await createTeam(world.stranger)
+    const admin = await putMember(world.stranger, { teamId: team.teamId, role: 'admin' })
+    const { id } = await putMember(world.stranger, { teamId: team.teamId, role: 'developer' })
+    const counters = await holdCounters(world.stranger, team.teamId)
+    const promotion = underWay(setMemberRole(as(world, team.actor), { id, role: 'owner' }))
+    await untilBlocked(world.stranger, 'setMemberRole')
+    const removal = underWay(removeMember(as(world, by === 'admin' ? admin.actor : team.actor), { id }))
+    await untilBlocked(world.stranger, 'removeMember')
+    await counters.release()
+    const answers = [said(await promotion), said(await removal)]
+    return { answers, ...(await countedMembers(world.stranger, team.teamId)) }
+  }
+  const left = (members: number, owners: number) => ({ members, owners, counted: { members, owners } })
+
+  test('takes the role as it is under the lock: an admin asked about a developer, and met an owner', async () => {
+    expect(await play(real, 'admin')).toEqual({ answers: ['moved', 'Forbidden'], ...left(3, 2) })
+    const roleless = { name: 'removeMember', from: '"found"."role" = \'owner\'', to: 'false' }
+    expect(await play(bare.withMutants(roleless), 'admin')).toEqual({ answers: ['moved', 'moved'], ...left(2, 1) })
+  })
+
+  test('takes the counters as they are under the lock: there are two owners by then, and one may go', async () => {
+    expect(await play(real, 'owner')).toEqual({ answers: ['moved', 'moved'], ...left(2, 1) })
+    // Of the snapshot there is one owner, and the refusal is false.
+    const ofSnapshot = { name: 'removeMember', from: 'u.used + c.n < 1', to: 't.used + c.n < 1' }
+    expect(await play(bare.withMutants(ofSnapshot), 'owner')).toEqual({
+      answers: ['moved', 'LastOwner'],
+      ...left(3, 2),
+    })
   })
 })
