@@ -1,11 +1,11 @@
 // Calls on one secret at once, and a secret that goes or comes while something that refers to it is started: each order is
 // forced at the statements that decide, and each answer is that of some order of the calls, one after another.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openPool, type Pool } from '../../src/db/client.ts'
+import { type Channel, openPool, type Pool } from '../../src/db/client.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as deployments from '../../src/resolvers/deployment.ts'
 import { deleteSecret, type SetSecretPayload, setSecret } from '../../src/resolvers/secret.ts'
-import { createGates, type Gates, holdRow, underWay, untilBlocked } from '../interleave.ts'
+import { createGates, type Gates, holdRow, mutating, underWay, untilBlocked } from '../interleave.ts'
 import { openWorld, outcomeOf, type World } from '../races/world.ts'
 import { contextFor } from '../row.ts'
 import { counted, kept, stored } from './fixture.ts'
@@ -52,6 +52,34 @@ test('a value that was sealed for a revision that is taken meanwhile is sealed a
   gate.release()
   expect(told(await first)).toBe('replaced')
   expect(await stored(world, 'moved')).toMatchObject([{ revision: 3, value: 'late' }])
+})
+
+test('without its guard a value would be stored that nobody can open; without theirs, references would be let through', async () => {
+  await kept(world, 'unguarded', 'a')
+  const gates = createGates()
+  const mutant = mutating(
+    { name: 'setSecret', from: '"found"."revision" = ', to: '0 < ' },
+    { name: 'redeployDeployment', from: "v.value like 'secret://%'", to: 'false' },
+  )
+  const wrap = (channel: Channel) => gates.wrap(mutant(channel))
+  const pool = openPool({ url: world.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap })
+  try {
+    const context = contextFor(pool.db, world.team.actor)
+    const gate = gates.park('setSecret')
+    const late = underWay(setSecret(context, { name: 'unguarded', value: 'late' }))
+    await gate.reached
+    await setSecret(other().context, { name: 'unguarded', value: 'early' })
+    gate.release()
+    expect(told(await late)).toBe('replaced')
+    await expect(stored(world, 'unguarded')).rejects.toThrow('cannot be opened')
+    await deleteSecret(context, { name: 'unguarded' })
+
+    const id = await world.deployment({ state: 'HEALTHY', env: referring('nobody') })
+    expect(outcomeOf(await deployments.redeployDeployment(one().context, { id }))).toBe('SecretUnresolved')
+    expect(outcomeOf(await deployments.redeployDeployment(context, { id }))).toBe('BUILDING')
+  } finally {
+    await pool.close()
+  }
 })
 
 test('deleted after it was looked at: the value becomes that of a new secret, never of the deleted one', async () => {

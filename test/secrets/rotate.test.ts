@@ -1,6 +1,7 @@
 // Keys rotate while everything runs: no read fails, no value is lost, and at the end it is known which key may be dropped.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openPool, type Pool } from '../../src/db/client.ts'
 import { watchKeys } from '../../src/key-watch.ts'
@@ -170,6 +171,18 @@ test('a process that lacks a key in use is not ready and says so once; it is rea
   } finally {
     vi.useRealTimers()
   }
+})
+
+test('every column that is declared as sealed is sealed anew', () => {
+  const declared = readdirSync('src/db').flatMap((file) => {
+    if (!file.endsWith('.ts')) return []
+    const text = readFileSync(`src/db/${file}`, 'utf8')
+    return [...text.matchAll(/\/\*\* Sealed[^\n]*\*\/\n\s*\w+: text\('(\w+)'\)/g)].map(
+      ([, column]) => `${file.replace('.ts', '').replaceAll('-', '_')}.${column}`,
+    )
+  })
+  expect(declared.length).toBeGreaterThan(3)
+  expect(sealedColumns.map(({ name }) => name).sort()).toEqual(declared.sort())
 })
 
 /** Runs the program as an operator does. */
