@@ -55,7 +55,7 @@ export const deploymentMachine = declareMachine({
       by: ['caller'],
       refusal: 'NameTaken',
       effect: 'deployment.roll_out',
-      guard: 'the name is free in its environment and the plan has room',
+      guard: 'the name is free in its environment, the plan has room, and every reference of its variables resolves',
       description: 'Make a deployment and roll it out.',
     },
     redeployDeployment: {
@@ -65,6 +65,7 @@ export const deploymentMachine = declareMachine({
       refusal: 'NotRedeployable',
       newGeneration: true,
       effect: 'deployment.roll_out',
+      guard: 'every reference of its variables resolves',
       description: 'Roll it out again, perhaps with another image; supersedes a roll-out that still runs.',
     },
     startDeployment: {
@@ -74,6 +75,7 @@ export const deploymentMachine = declareMachine({
       refusal: 'IllegalState',
       newGeneration: true,
       effect: 'deployment.roll_out',
+      guard: 'every reference of its variables resolves',
       description: 'Start a stopped deployment again.',
     },
     rollOutDeployment: {
