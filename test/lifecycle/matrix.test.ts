@@ -9,6 +9,7 @@ import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
 import type { InvitationState } from '../../src/lifecycle/invitation.ts'
 import type { MemberState } from '../../src/lifecycle/member.ts'
 import type { OperationState } from '../../src/lifecycle/operation.ts'
+import type { PromotionApprovalState } from '../../src/lifecycle/promotion-approval.ts'
 import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import type { StackState } from '../../src/lifecycle/stack.ts'
 import type { TeamState } from '../../src/lifecycle/team.ts'
@@ -21,11 +22,13 @@ import { callOf, openWorld, type World } from '../races/world.ts'
 import { putToken, withTriggersOff } from '../row.ts'
 import { putSecret } from '../secrets/fixture.ts'
 import { giveStackRoom, putStack } from '../stacks/row.ts'
+import { approvalMove } from './approval-moves.ts'
 import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
 import { invitationGrid, invitationStates, memberGrid, memberStates } from './expected-member.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
+import { promotionApprovalGrid, promotionApprovalStates } from './expected-promotion-approval.ts'
 import { resourceGrid, resourceStates } from './expected-resource.ts'
 import { secretGrid, secretStates } from './expected-secret.ts'
 import { stackGrid, stackStates } from './expected-stack.ts'
@@ -160,6 +163,16 @@ describe('Secret', () => {
     if (!move) throw new Error(`no way is known to ask for ${action}`)
     await check(cell, 'secret', id, () => move(world, id))
   })
+})
+
+describe('PromotionApproval', () => {
+  test.each(cellsOf(promotionApprovalGrid, promotionApprovalStates).map(titled))(
+    '%s from %s: %s',
+    async (action, from, __, cell) => {
+      const { id, ask } = await approvalMove(world, action, from as PromotionApprovalState)
+      await check(cell, 'promotion_approval', id, ask)
+    },
+  )
 })
 
 describe('Team', () => {

@@ -90,8 +90,8 @@ export const planRefusals: readonly Case[] = [
         envPolicy: 'COPY_MISSING',
         secretPolicy: 'COPY_MISSING',
       })
-      const approval = await world.approval({ state: 'APPROVED', subjectId: stackId })
-      await world.stranger`update promotion_approval set plan_digest = ${String(plan?.digest)} where id = ${approval}`
+      const facts = { subjectId: stackId, planDigest: String(plan?.digest) }
+      const approval = await world.approval({ state: 'APPROVED', ...facts })
       return { approval, ask: () => promoting(world, stackId, approval) }
     },
   },

@@ -35,6 +35,7 @@ export interface ApprovalFacts {
   readonly toEnvironment?: string
   readonly requestedBy?: string | null
   readonly expiresInSeconds?: number
+  readonly planDigest?: string
 }
 
 export interface PromotionWorld extends World {
@@ -87,7 +88,8 @@ export function accepted<P>(result: object): P {
 export const outcome = (result: object): string =>
   'refusal' in result ? String(result.refusal) : (result as { replayed: boolean }).replayed ? 'replayed' : 'accepted'
 
-function withPromotions(world: World): PromotionWorld {
+/** What promotions need, on a world that is open already. */
+export function withPromotions(world: World): PromotionWorld {
   const { stranger, team, context } = world
   const { teamId } = team
   const asked: PromotionWorld['asked'] = async (kind, subjectId, toEnvironment = 'staging', policies = {}) => {
@@ -130,12 +132,13 @@ function withPromotions(world: World): PromotionWorld {
     },
     async approval(facts) {
       const { state, kind = 'STACK', toEnvironment = 'staging', requestedBy = ownerOf(teamId) } = facts
-      const { subjectId = newId(kind === 'STACK' ? 'Stack' : 'Resource'), expiresInSeconds = 3_600 } = facts
+      const { subjectId = newId(kind === 'STACK' ? 'Stack' : 'Resource') } = facts
+      const { expiresInSeconds = 3_600, planDigest = 'none' } = facts
       const id = newId('PromotionApproval')
       await withTriggersOff(stranger, async (sql) => {
         await sql`insert into promotion_approval (id, state, team_id, kind, subject_id, to_environment, plan_digest, plan,
             requested_by, expires_at)
-          values (${id}, ${state}, ${teamId}, ${kind}, ${subjectId}, ${toEnvironment}, 'none', '{}', ${requestedBy},
+          values (${id}, ${state}, ${teamId}, ${kind}, ${subjectId}, ${toEnvironment}, ${planDigest}, '{}', ${requestedBy},
             now() + ${expiresInSeconds}::float8 * interval '1 second')`
       })
       return id
