@@ -42,8 +42,9 @@ afterAll(async () => {
   await api.close()
 })
 
-/** Those that need nothing but to be let in have no scope to leave out. */
-const gated = mutations.map(({ name }) => name).filter((name) => name !== 'acceptInvitation')
+/** Those that need nothing but to be let in have no scope to leave out. All others where PAWL_ROUNDS is set, else one of eight. */
+const oneOf = process.env.PAWL_ROUNDS === undefined ? 8 : 1
+const gated = mutations.map(({ name }) => name).filter((name, at) => name !== 'acceptInvitation' && at % oneOf === 0)
 
 describe('a gate that is left open is found', () => {
   test.each(gated)('%s', async (name) => {
