@@ -1,15 +1,15 @@
 // The effects of a deployment: roll-out, stop, teardown. Each claim starts from the row as it is now and may be repeated
 // at any point: drivers are idempotent by operation, and their fence and the row's guard keep out what is outdated.
 
-import { done, type Outcome, refused, unknown, working } from '../drivers/outcome.ts'
+import { type Outcome, unknown } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
-import { type Resolved, resolveEnv } from '../resolvers/reference.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { discreet } from './discreet.ts'
 import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+import { type Filled, filledIn } from './filled-in.ts'
 
 type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Deployment'>>>>
 const movedOn: Ending = { kind: 'moved-on' }
@@ -22,11 +22,9 @@ interface Tools {
   readonly references: (subject: Subject) => Promise<Outcome<Filled>>
 }
 
-type Filled = Pick<Extract<Resolved, { kind: 'resolved' }>, 'env' | 'hidden'>
-
 /** The effects that move deployments, on one database and one runtime driver. */
 export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
-  const tools: Tools = { db, driver, references: (subject) => referencesOf(db, sealing, subject) }
+  const tools: Tools = { db, driver, references: (subject) => filledIn(db, sealing, subject) }
   return [
     {
       kind: 'deployment.roll_out',
@@ -91,21 +89,6 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
     rule: rule(rules.markDeploymentHealthy),
     outcome: `healthy at ${url}`,
     values: { url, instanceId },
-  }
-}
-
-/** How soon a workload is tried again that refers to something on its way. */
-const notYetMs = 1_000
-
-async function referencesOf(db: Database, sealing: Sealing, subject: Subject): Promise<Outcome<Filled>> {
-  const resolved = await resolveEnv(db, sealing, subject)
-  switch (resolved.kind) {
-    case 'resolved':
-      return done(resolved)
-    case 'not-yet':
-      return working(notYetMs, resolved.reason)
-    case 'unresolved':
-      return refused(resolved.reason)
   }
 }
 

@@ -1,13 +1,13 @@
 // The effects of a stack: roll-out and teardown of all its services. Each claim starts from the row as it is now and may be
 // repeated at any point: what has become of a service is stored as soon as it is known, under the fence of generation and claim.
-import { done, type Outcome, refused, working } from '../drivers/outcome.ts'
+import { done, type Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { subjectOf } from '../resolvers/operation.ts'
-import { resolveEnv } from '../resolvers/reference.ts'
 import * as rules from '../resolvers/stack-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
+import { type Filled, filledIn } from './filled-in.ts'
 import { type Service, type Settled, type Subject, serviceCalls, settle, settledOf } from './stack-workload.ts'
 
 const movedOn: Ending = { kind: 'moved-on' }
@@ -104,7 +104,7 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
   if (subject.state !== 'BUILDING' && subject.state !== 'DEPLOYING') return movedOn
   const addresses = subject.state === 'BUILDING' ? await prepare(tools, work, subject) : done(addressesOf(subject))
   if (addresses.kind !== 'done') return endedEarly(tools, work, subject, addresses)
-  const env = await referencesOf(tools, subject, addresses.value)
+  const env = await filledIn(tools.db, tools.sealing, subject, addresses.value)
   if (env.kind !== 'done') return endedEarly(tools, work, subject, env)
   const deploying = subject.state === 'DEPLOYING' ? subject : await begin(work, subject, addresses.value)
   return deploying ? startAll(tools, work, deploying, env.value, addresses.value) : movedOn
@@ -145,7 +145,7 @@ async function begin(work: Work, subject: Subject, addresses: Texts): Promise<Su
 }
 
 /** All services side by side; what becomes of each is stored as soon as it is known, one after another: they share a row. */
-async function startAll(tools: Tools, work: Work, subject: Subject, env: Texts, addresses: Texts): Promise<Ending> {
+async function startAll(tools: Tools, work: Work, subject: Subject, filled: Filled, addresses: Texts): Promise<Ending> {
   let last: Promise<boolean> = Promise.resolve(true)
   const store = ({ name }: Service, settled: Settled): Promise<boolean> => {
     const values = { placed: JSON.stringify(placed(subject, name, settled)), removed: '' }
@@ -157,7 +157,7 @@ async function startAll(tools: Tools, work: Work, subject: Subject, env: Texts, 
     subject.services.map(async (service): Promise<Outcome<Settled> | null> => {
       const known = settledOf(subject, service)
       if (known) return done(known)
-      const settled = await settle(tools.driver, work, subject, service, env, addresses)
+      const settled = await settle(tools.driver, work, subject, service, filled, addresses)
       return settled.kind !== 'done' || (await store(service, settled.value)) ? settled : null
     }),
   )
@@ -173,21 +173,6 @@ function conclude(subject: Subject, outcomes: readonly { value: Settled }[]): En
   )
   if (failures.length > 0) return failedWith(failures.join('; '))
   return { kind: 'finish', rule: rule(rules.markStackHealthy), outcome: `${outcomes.length} services are healthy` }
-}
-
-/** How soon a stack is tried again that refers to something on its way. */
-const notYetMs = 1_000
-
-async function referencesOf({ db, sealing }: Tools, subject: Subject, addresses: Texts): Promise<Outcome<Texts>> {
-  const resolved = await resolveEnv(db, sealing, subject, addresses)
-  switch (resolved.kind) {
-    case 'resolved':
-      return done(resolved.env)
-    case 'not-yet':
-      return working(notYetMs, resolved.reason)
-    case 'unresolved':
-      return refused(resolved.reason)
-  }
 }
 
 /** Nothing can be started: what is refused for all of them ends the roll-out, and what ran before is stopped first. */

@@ -3,7 +3,9 @@
 import { done, type Outcome, unknown, unreachable } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import type { subjectOf } from '../resolvers/operation.ts'
+import { discreet } from './discreet.ts'
 import { detailOf, untilDone, type Work } from './effect.ts'
+import type { Filled } from './filled-in.ts'
 
 export type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Stack'>>>>
 export type Service = Subject['services'][number]
@@ -49,10 +51,10 @@ export async function settle(
   work: Work,
   subject: Subject,
   service: Service,
-  env: Texts,
+  filled: Filled,
   addresses: Texts,
 ): Promise<Outcome<Settled>> {
-  const outcome = await start(driver, work, subject, service, env)
+  const outcome = await start(driver, work, subject, service, filled)
   if (outcome.kind !== 'done' && outcome.kind !== 'refused') return named(service.name, outcome)
   const lost = outcome.kind === 'done' && outcome.value.url !== addresses[service.name] && isReferred(subject, service)
   if (outcome.kind === 'done' && !lost) {
@@ -78,7 +80,7 @@ async function start(
   work: Work,
   subject: Subject,
   service: Service,
-  env: Texts,
+  { env, hidden }: Filled,
 ): Promise<Outcome<RunningWorkload>> {
   const ref = serviceRef(subject, service.name)
   if (work.recovering) {
@@ -92,5 +94,5 @@ async function start(
   const image = await work.call((signal) => driver.resolveImage(service.image, signal))
   if (image.kind !== 'done') return image
   const spec = { ...ref, name: `${subject.name}-${service.name}`, image: service.image, env }
-  return untilDone(work, () => work.call((signal) => driver.ensure(spec, work.fence, signal)))
+  return untilDone(work, () => work.call((signal) => discreet(hidden, () => driver.ensure(spec, work.fence, signal))))
 }
