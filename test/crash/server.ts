@@ -139,6 +139,17 @@ export async function openMachine() {
       if (typeof id !== 'string') throw new Error(`${mutation} was answered with ${JSON.stringify(answer)}`)
       return id
     },
+    /** Any document; returns its data, or fails with what was answered instead. */
+    async ask(server: Server, query: string, variables: object = {}) {
+      const response = await fetch(server.graphql, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+        body: JSON.stringify({ query, variables }),
+      })
+      const { data, errors } = await response.json()
+      if (errors) throw new Error(`${query} was answered with ${JSON.stringify(errors)}`)
+      return data
+    },
     nameOf: (image: string) => `${image}-${randomBytes(4).toString('hex')}`,
     async deployment(id: string): Promise<DeploymentSeen> {
       const [row] = await sql<DeploymentSeen[]>`
