@@ -1,3 +1,4 @@
+// Refusals of promoteStack by what it is asked with and by the approval itself; those of the plan are in plan-refusal.ts.
 import { promoteStack } from '../../src/resolvers/promotion.ts'
 import { approvePromotion } from '../../src/resolvers/promotion-decision.ts'
 import { contextFor } from '../row.ts'
