@@ -12,6 +12,7 @@ import { openResourceStage } from '../resources/fixture.ts'
 import { contextFor } from '../row.ts'
 import { openStackStage } from '../stacks/fixture.ts'
 import { serviceOf } from '../stacks/row.ts'
+import { closeFailing, failing } from './refusal-case.ts'
 import { accepted, openPromotionWorld, outcome, type PromotionWorld, pair, toEnvironment, unique } from './world.ts'
 
 let world: PromotionWorld
@@ -104,7 +105,31 @@ describe('a promotion', () => {
     expect(again).toMatchObject({ stack: { id: made.stack.id, generation: 2 } })
   })
 
-  test('whose answer was lost is told as what it was, with and without a key', async () => {
+  test('whose connection is lost with the answer is found by its event, and told as if nothing had been lost', async () => {
+    const { stackId, targetId } = await pair(world)
+    const into = failing(world, 'promoteStack:into', 'unknown-outcome')
+    const approvalId = await world.approved('STACK', stackId)
+    const result = accepted<PromotionPayload>(await promoteStack(into, { stackId, toEnvironment, approvalId }))
+    expect(result).toMatchObject({
+      replayed: false,
+      stack: { id: targetId, generation: 2 },
+      operation: { subjectId: targetId, generation: 2 },
+      approval: { id: approvalId, state: 'EXECUTED', operationId: result.operation.id },
+    })
+    const resourceId = await world.resource()
+    const twinning = failing(world, 'twinResource', 'unknown-outcome')
+    const own = await world.approved('TWIN', resourceId)
+    const twin = accepted<TwinPayload>(await twinResource(twinning, { resourceId, toEnvironment, approvalId: own }))
+    expect(twin).toMatchObject({
+      replayed: false,
+      resource: { environment: toEnvironment, state: 'PROVISIONING' },
+      operation: { subjectId: twin.resource.id, kind: 'resource.provision' },
+      approval: { id: own, state: 'EXECUTED' },
+    })
+    await closeFailing()
+  })
+
+  test('that is repeated is told as what it was, with and without a key', async () => {
     const { stackId, targetId } = await pair(world)
     const approvalId = await world.approved('STACK', stackId)
     const input = { stackId, toEnvironment, approvalId, idempotencyKey: unique('k') }

@@ -24,11 +24,17 @@ export interface Case {
 }
 
 /** The caller by way of a pool that fails the statement of that name as it is told to. */
-export function failing(world: PromotionWorld, name: string, kind: 'busy' | 'unavailable'): Context {
+export function failing(
+  world: PromotionWorld,
+  name: string,
+  kind: 'busy' | 'unavailable' | 'unknown-outcome',
+): Context {
   const wrap: Parameters<typeof openPool>[0]['wrap'] = (channel) => ({
-    run(statement) {
-      if (statementName(statement.sql) === name) throw new DatabaseFault(kind, 'told to')
-      return channel.run(statement)
+    async run(statement) {
+      if (statementName(statement.sql) !== name) return channel.run(statement)
+      // What is unknown has happened here: its answer is what is lost.
+      if (kind === 'unknown-outcome') await channel.run(statement)
+      throw new DatabaseFault(kind, 'told to')
     },
   })
   const pool = openPool({ url: world.url, purpose: 'api', slots: 1, statementTimeoutMs: 5_000, wrap })
