@@ -78,7 +78,7 @@ test(`R35 R52 uses against uses: ${rounds} rounds of ${callers} callers on three
 
 /** A withdrawal is one statement and a promotion several: it comes a few statements later, so that it does not always win. */
 async function after(statements: number, { db }: Context) {
-  for (let n = 0; n < statements % 12; n++) await db.execute('select 1')
+  for (let n = 0; n < statements; n++) await db.execute('select 1')
 }
 
 test('R28 uses against withdrawals: either all uses are refused, or one promotes and nothing is withdrawn', async () => {
@@ -89,7 +89,7 @@ test('R28 uses against withdrawals: either all uses are refused, or one promotes
     const calls = Array.from({ length: callers }, (_, n) => {
       const context = contexts[n % contexts.length] ?? world.context
       return n % 4 === 3
-        ? after(n + round, context).then(() => withdrawPromotion(context, { id: approvalId }))
+        ? after(5 + ((n + round) % 6), context).then(() => withdrawPromotion(context, { id: approvalId }))
         : use(context)
     })
     const told = (await Promise.all(calls)).map(outcome)
