@@ -61,8 +61,10 @@ export const resourceMachine = declareMachine({
       by: ['caller'],
       refusal: 'TwinExists',
       effect: 'resource.provision',
-      guard: 'the approval is used up in the same statement; the name is free in the target environment and the plan has room',
-      description: 'Make a resource of the same type and name in another environment; it holds nothing of the first one.',
+      guard:
+        'the approval is used up in the same statement; the name is free in the target environment and the plan has room',
+      description:
+        'Make a resource of the same type and name in another environment; it holds nothing of the first one.',
     },
     sendResource: {
       from: live,
