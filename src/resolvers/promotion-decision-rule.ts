@@ -36,6 +36,14 @@ const mayApproveOwn = (
   and (${policy('ALWAYS')} or (${policy('UNLESS_OTHERS_CAN')}
     and (${found.toEnvironment} <> ${literal(guardedEnvironment)} or not ${others}))) for share of t)`
 
+/**
+ * Whether who decides is who asked: the same member, or the same identity under another member, as somebody is who has left
+ * the team and come back. The identity of a member never changes.
+ */
+const isWhoAsked = (found: typeof promotionApproval): SQL => sql`(${found.requestedBy} = ${textParam('memberId')}
+  or exists (select from ${member} asker join ${member} decider on decider.identity = asker.identity
+    where asker.id = ${found.requestedBy} and decider.id = ${textParam('memberId')}))`
+
 const decided = () => ({ decidedBy: textParam('memberId'), decidedAt: sql`clock_timestamp()` })
 
 export const approvePromotion = defineRule({
@@ -45,7 +53,7 @@ export const approvePromotion = defineRule({
     action: 'approvePromotion',
     where: byId,
     // The team is only looked at for a wish of one's own: nobody else's approval waits for it.
-    guard: (found) => sql`${inTime(found)} and case when ${found.requestedBy} = ${textParam('memberId')}
+    guard: (found) => sql`${inTime(found)} and case when ${isWhoAsked(found)}
       then ${mayApproveOwn(found)} else true end`,
     set: decided,
   },

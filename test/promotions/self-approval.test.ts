@@ -6,7 +6,8 @@ import { isRefusal } from '../../src/refusals.ts'
 import { type ApprovalPayload, approvePromotion, rejectPromotion } from '../../src/resolvers/promotion-decision.ts'
 import { type RequestPayload, requestPromotion } from '../../src/resolvers/promotion-request.ts'
 import { setSelfApproval } from '../../src/resolvers/self-approval.ts'
-import { contextFor } from '../row.ts'
+import { putMember } from '../member-row.ts'
+import { contextFor, withTriggersOff } from '../row.ts'
 import { accepted, openPromotionWorld, outcome, type PromotionWorld } from './world.ts'
 
 let world: PromotionWorld
@@ -53,6 +54,25 @@ describe('self-approval', () => {
       expect(await tries(alone, policy, 'production', alone.context, admin)).toBe('accepted')
       expect(await tries(alone, policy, 'production', developer, alone.context)).toBe('accepted')
     }
+    await alone.close()
+  })
+
+  test('the same identity under another member is the same person', async () => {
+    const alone = await openPromotionWorld()
+    const { teamId } = alone.team
+    const identity = 'oidc:https://issuer.example#back-again'
+    const first = await putMember(alone.stranger, { teamId, role: 'admin', identity })
+    accepted(await setSelfApproval(alone.context, { policy: 'NEVER' }))
+    const asker = contextFor(alone.pool.db, first.actor)
+    const wish = { stackId: await alone.stack(), toEnvironment: 'staging' }
+    const { id } = accepted<RequestPayload>(await requestPromotion(asker, wish)).approval
+    await withTriggersOff(alone.stranger, async (sql) => {
+      await sql`update member set state = 'REMOVED' where id = ${first.id}`
+    })
+    const back = await putMember(alone.stranger, { teamId, role: 'admin', identity })
+    expect(outcome(await approvePromotion(contextFor(alone.pool.db, back.actor), { id }))).toBe(no)
+    expect(await alone.approvalState(id)).toBe('PENDING')
+    expect(outcome(await approvePromotion(await alone.member('admin'), { id }))).toBe('accepted')
     await alone.close()
   })
 
