@@ -11,6 +11,7 @@ import {
 } from 'graphql'
 import { BadUserInput } from './resolvers/page.ts'
 import { introspectionCost, limited, limits } from './server-document.ts'
+import { unvalued } from './server-value.ts'
 
 /** What `extensions.cost` of an answer says. */
 export interface Cost {
@@ -38,7 +39,8 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
     hideSuggestions,
   })
   const [wrong] = read.errors ?? []
-  if (wrong) return { cost: null, flaw: badInput(wrong.message, wrong) }
+  if (wrong)
+    return { cost: null, flaw: badInput(unvalued(wrong, { schema, operation, variables, hideSuggestions }), wrong) }
   const others = document.definitions.filter((each) => each.kind !== Kind.OPERATION_DEFINITION)
   const chosen: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...others] }
   try {

@@ -27,6 +27,7 @@ import { documentFlaw, limits, parseDocument, refusal } from './server-document.
 import { mask } from './server-mask.ts'
 import { type Account, priceOfDocument, priceOfRequest, rateError } from './server-rate.ts'
 import { type Parameters as Given, maxBodyBytes } from './server-request.ts'
+import { unvaluedLiteral } from './server-value.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
   readonly metrics: Metrics
@@ -140,7 +141,7 @@ function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext & GraphqlRe
       // What was found with suggestions is kept apart from what was found without, by the names of the rules.
       if (hideSuggestions) addValidationRule(withoutSuggestions)
       setValidationFn((...[of, document, rules, options]: Parameters<typeof validate>) =>
-        validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions }),
+        validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions }).map(unvaluedLiteral),
       )
       return ({ valid }) => {
         if (valid) keep(String(underWay().parameters.query), params.documentAST)

@@ -21,6 +21,7 @@ export function mask(error: unknown, { requestId, log, note }: Masking): GraphQL
     return badInput(cause.message, at)
   }
   if (cause instanceof GraphQLError && isMeant(cause)) {
+    for (const each of [cause, at]) if (each) each.message = withoutValue(each.message)
     if (cause.extensions.code === undefined) cause.extensions.code = 'BAD_USER_INPUT'
     note(cause.extensions.code === 'LIMIT_EXCEEDED' ? 'limited' : 'invalid')
     return at ?? cause
@@ -49,6 +50,10 @@ export function mask(error: unknown, { requestId, log, note }: Masking): GraphQL
 /** Thrown on purpose: with a code, before execution, or by the reading of arguments; never by the writing of answers. */
 const isMeant = (error: GraphQLError): boolean =>
   error.extensions.code !== undefined || error.path === undefined || /^(Argument|Variable) "/.test(error.message)
+
+/** An argument that is read while the operation runs is repeated there as it is written: its value is taken out. */
+const withoutValue = (message: string) =>
+  message.replace(/^(Argument "[^"]*") has invalid value [\s\S]*$/, '$1 has an invalid value.')
 
 function rootOf(error: unknown): unknown {
   let cause = error
