@@ -136,6 +136,18 @@ export function lacking(actor: Actor, action: Action): Lack | null {
 export const lackingForOwner = (actor: Actor, ...ofWhom: readonly Role[]): Lack | null =>
   ofWhom.includes('owner') && actor.role !== 'owner' ? { kind: 'role', name: 'owner' } : null
 
+/** Nobody gives a role that is more than what it has itself in effect: every scope of it, and all classes of actions. */
+export function lackingToGive(actor: Actor, role: Role): Lack | null {
+  const ofOwner = lackingForOwner(actor, role)
+  if (ofOwner) return ofOwner
+  for (const scope of scopesOfRole[role]) {
+    const lack = lackingScope(actor, scope)
+    if (lack) return lack
+  }
+  const beyond = actionClasses.find((each) => !actor.classes.has(each))
+  return beyond === undefined ? null : { kind: 'action class', name: beyond }
+}
+
 /** What a caller is told that it lacks. */
 export const toldLack = (lack: Lack): string =>
   lack.kind === 'team in use'

@@ -1,6 +1,6 @@
 // Invitations: how somebody becomes a member. The token of one is shown once, kept as a hash, and works once, for a week.
 import type { z } from 'zod'
-import { actionClasses, lackingForOwner, type Role, scopesOfRole } from '../auth.ts'
+import { actionClasses, type Lack, lackingToGive, type Role, scopesOfRole } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
@@ -27,6 +27,7 @@ import * as rules from './invitation-rule.ts'
 import { activeMemberOf, invitationsById, type MemberView, membersById } from './member-read.ts'
 import { type ById, moveById } from './move-by-id.ts'
 import { planIsFull } from './plan.ts'
+import { answeredBefore } from './read-back.ts'
 import { bring, type Call, transition } from './transition.ts'
 
 type Invitation = typeof invitation.$inferSelect
@@ -47,17 +48,18 @@ export const inviteMember = (
     if (faulty(checked)) return refuseFaults(checked)
     const { actor } = context
     const { email, role } = checked.value
-    const lack = lackingForOwner(actor, role)
-    if (lack) return forbidden(lack)
     if (actor.memberId === null) throw new Error('an invitation is made by a member')
     const { plaintext, lookupId, secretHash } = mintToken()
     const id = newId('Invitation')
-    const found = await bring(context.db, rules.inviteMember, {
+    const call = {
       ...causeOf(context),
       id,
       values: { id, teamId: actor.teamId, email, role, lookupId, secretHash, invitedBy: actor.memberId },
       ...callOptions('inviteMember', input, checked),
-    })
+    }
+    const lack = lackingToGive(actor, role)
+    const found = lack ? await answeredBefore(context.db, call) : await bring(context.db, rules.inviteMember, call)
+    if (!found) return forbidden(lack as Lack)
     switch (found.kind) {
       case 'moved':
         return { invitation: found.row, plaintext, replayed: false }

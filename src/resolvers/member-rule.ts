@@ -14,6 +14,8 @@ const byId = and(eq(member.id, textParam('id')), eq(member.teamId, textParam('te
 const isOwner = (role: SQL | typeof member.role) => sql`${role} = 'owner'`
 const roleOf = (row: LifecycleTable) => (row as typeof member).role
 const byOwner = isOwner(textParam('callerRole'))
+/** What the caller lacks to give the role; null when it may. */
+const mayGive = sql`${textParam('lacksToGive')} is null`
 
 export const setMemberRole = defineRule({
   name: 'setMemberRole',
@@ -21,7 +23,8 @@ export const setMemberRole = defineRule({
     ...part,
     action: 'setMemberRole',
     where: byId,
-    guard: (found) => sql`(${byOwner} or not (${isOwner(found.role)} or ${isOwner(textParam('role'))}))`,
+    guard: (found) =>
+      sql`(${mayGive} and (${byOwner} or not (${isOwner(found.role)} or ${isOwner(textParam('role'))})))`,
     set: () => ({ role: textParam('role') }),
   },
   takes: [{ kind: 'owners', when: (row, before) => sql`${isOwner(roleOf(row))} and not ${isOwner(roleOf(before))}` }],

@@ -1,6 +1,6 @@
 // What may be asked of members: another role, or their end. A team keeps an owner, whoever steps down at the same time.
 
-import { lackingForOwner, type Role } from '../auth.ts'
+import { lackingForOwner, lackingToGive, type Role } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { member } from '../db/member.ts'
 import { forbidden, lookAt, type Refusal, refuse } from '../refusals.ts'
@@ -34,8 +34,15 @@ const payload = ({ row, replayed }: Accepted<typeof member>): MemberPayload => (
 /** Gives a member another role; it counts from its next request on. */
 export const setMemberRole = (context: Context, input: ById & { role: Role }) =>
   moveById(context, kind, 'setMemberRole', rules.setMemberRole, roleInput, input, {
-    values: ({ role }) => ({ role, callerRole: context.actor.role }),
-    guard: ownersOnly(context),
+    values: ({ role }) => ({
+      role,
+      callerRole: context.actor.role,
+      lacksToGive: lackingToGive(context.actor, role)?.name ?? null,
+    }),
+    guard: (_row, { role }) => {
+      const lack = lackingToGive(context.actor, role)
+      return lack ? forbidden(lack) : ownersOnly(context)()
+    },
     constrained: (constraint) => noOwnerOrNoRoom(context, constraint, input.id),
     payload,
   })

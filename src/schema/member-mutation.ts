@@ -20,13 +20,14 @@ const invited = (t: Fields<invitations.InvitationPayload>) => ({
   }),
 })
 const owners = 'Only an owner makes, demotes or removes an owner; others are told Forbidden, with the role.'
+const noMore = 'Who gives a role must itself have every scope of it and every class of actions.'
 
 declareMutation<invitations.InvitationPayload>({
   name: 'inviteMember',
   machine: invitationMachine,
   summary:
     'Makes an invitation to the caller’s team. Its token is shown once, here: hand it to whom it is for, nothing is sent. It ' +
-    `can be accepted once, by \`acceptInvitation\`, for ${invitationDays} days. ${owners}`,
+    `can be accepted once, by \`acceptInvitation\`, for ${invitationDays} days. ${noMore} ${owners}`,
   undo: '`withdrawInvitation`, as long as nobody has accepted it.',
   versioned: false,
   input: (t) => ({
@@ -111,7 +112,7 @@ declareMutation<members.MemberPayload>({
   machine: memberMachine,
   summary:
     'Gives a member another role. Its tokens may do from the next request on what both they and the new role have; no token ' +
-    `gains a scope that it was not given. A team keeps an owner, whoever steps down at the same time. ${owners}`,
+    `gains a scope that it was not given. A team keeps an owner, whoever steps down at the same time. ${noMore} ${owners}`,
   undo: '`setMemberRole` with the role that it had.',
   versioned: true,
   input: (t) => ({

@@ -23,6 +23,8 @@ export function expected(caller: Caller, need: Need): string | null {
   const scope = need.scopes.find((one) => !caller.scopes.includes(one))
   if (scope !== undefined) return scope
   if (!caller.classes.includes(need.class)) return need.class
+  const beyond = need.allClasses && allClasses.find((one) => !caller.classes.includes(one))
+  if (beyond) return beyond
   if (need.owner && caller.role !== 'owner') return 'owner'
   return caller.leaving && !need.whileLeaving ? 'ACTIVE' : null
 }

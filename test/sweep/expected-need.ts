@@ -5,6 +5,8 @@ export interface Need {
   /** All of them; none: whoever is let in may ask. */
   readonly scopes: readonly string[]
   readonly class: 'read' | 'reversible' | 'creating' | 'irreversible'
+  /** Every other class, too: who gives a role has all that it gives. */
+  readonly allClasses?: true
   /** Owners alone. */
   readonly owner?: true
   /** Also while the team is being deleted, when it is read and nothing else. */
@@ -68,10 +70,11 @@ export const mutation: Readonly<Record<string, Need>> = {
   deleteTeam: need('admin', 'irreversible', { owner: true }),
   restoreTeam: need('admin', 'reversible', { owner: true, whileLeaving: true }),
   setSelfApproval: need('admin', 'reversible', { owner: true }),
-  inviteMember: need('admin', 'creating'),
+  // A developer, as in valid-input.ts: who gives a role has every scope of it.
+  inviteMember: need('admin read deploy resource stack promote env:read', 'creating', { allClasses: true }),
   acceptInvitation: need('', 'creating'),
   withdrawInvitation: need('admin', 'irreversible'),
-  // Of somebody who is no owner, as in valid-input.ts.
-  setMemberRole: need('admin', 'reversible'),
+  // Of somebody who is no owner and becomes a viewer, as in valid-input.ts.
+  setMemberRole: need('admin read', 'reversible', { allClasses: true }),
   removeMember: need('admin', 'irreversible'),
 }
