@@ -1,8 +1,21 @@
-// How the tests run: in child processes of Node, two at a time, against one PostgreSQL that test/setup.ts
-// starts. Every test/**/*.test.ts runs; none is left out, and a forgotten `.only` fails the run.
+// How the tests run: in child processes of Node, two at a time, against one PostgreSQL that test/setup.ts starts. Every
+// test/**/*.test.ts runs, the longer ones apart, by `npm run test:longer`; a forgotten `.only` fails the run.
 
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+
+/** What would take `npm test` beyond three minutes on two cores: processes that are killed, servers that are restarted, sweeps. */
+export const longer = [
+  'test/crash/*.test.ts',
+  'test/db/embedded.test.ts',
+  'test/db/probes.test.ts',
+  'test/drivers/process.test.ts',
+  'test/drivers/provision-postgres-crash.test.ts',
+  'test/resources/crash.test.ts',
+  'test/sweep/fuzz.test.ts',
+  'test/sweep/*mutant.test.ts',
+  'test/sweep/relay.test.ts',
+]
 
 export default defineConfig({
   // One copy of graphql for us and for what is not transformed: the one that Node itself finds.
@@ -10,10 +23,13 @@ export default defineConfig({
   test: {
     environment: 'node',
     include: ['test/**/*.test.ts'],
-    exclude: [],
+    // Whoever says how many rounds asks for the long form of something.
+    exclude: process.env.PAWL_ROUNDS === undefined ? longer : [],
     allowOnly: false,
     globalSetup: ['test/setup.ts'],
     pool: 'forks',
+    // Modules are loaded once per process: no test keeps state in one.
+    isolate: false,
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
