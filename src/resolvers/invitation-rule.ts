@@ -50,11 +50,19 @@ const newMember = defineBorn<typeof member, typeof invitation>({
   takes: [{ kind: 'members' }, { kind: 'owners', when: isOwner }],
 })
 
+/**
+ * Whether who made it is still a member that may give its role: at its newest, and it stays so until the statement ends. Who
+ * is being removed or demoted is waited for.
+ */
+const stillGiven = (found: typeof invitation) => sql`exists (select 1 from ${member} i where i.id = ${found.invitedBy}
+  and i.team_id = ${found.teamId} and i.state = 'ACTIVE'
+  and (i.role = 'owner' or (i.role = 'admin' and ${found.role} <> 'owner')) for share)`
+
 const accepted = {
   ...part,
   action: 'acceptInvitation',
   where: byId,
-  guard: (found: typeof invitation) => sql`${found.expiresAt} > clock_timestamp()`,
+  guard: (found: typeof invitation) => sql`${found.expiresAt} > clock_timestamp() and ${stillGiven(found)}`,
 } as const
 const made = () => sql`jsonb_build_object('memberId', ${textParam('memberId')}, 'tokenId', ${textParam('tokenId')})`
 const facts = { data: made, result: made, called: true } as const

@@ -28,7 +28,7 @@ import { activeMemberOf, invitationsById, type MemberView, membersById } from '.
 import { type ById, moveById } from './move-by-id.ts'
 import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
-import { bring, type Call, transition } from './transition.ts'
+import { bring, type Call, type Database, transition } from './transition.ts'
 
 type Invitation = typeof invitation.$inferSelect
 
@@ -153,7 +153,7 @@ export const acceptInvitation = (context: Context, input: Acceptance): Promise<R
       case 'missing':
         return noSuchInvitation()
       case 'refused':
-        return ended('acceptInvitation', found.found)
+        return ended('acceptInvitation', found.found, await noLongerGiven(db, found.found))
     }
   })
 
@@ -231,15 +231,34 @@ async function constrained(
   throw error
 }
 
-/** Its state is not PENDING, or its time is over. */
-function ended(action: string, row: Invitation): Refusal {
+/** Why a PENDING invitation is worth nothing though its time may not be over; null where who made it still may. */
+async function noLongerGiven(db: Database, { state, teamId, invitedBy, role }: Invitation): Promise<string | null> {
+  if (state !== 'PENDING') return null
+  const [by] = await membersById(db, teamId, [invitedBy])
+  if (by?.state !== 'ACTIVE') return 'was made by somebody who is no member of the team any more'
+  return givers[role].includes(by.role)
+    ? null
+    : `was made by a member who may not give the role ${role.toUpperCase()} any more`
+}
+const admins: readonly Role[] = ['owner', 'admin']
+const givers: Readonly<Record<Role, readonly Role[]>> = {
+  owner: ['owner'],
+  admin: admins,
+  developer: admins,
+  viewer: admins,
+}
+
+/** Its state is not PENDING, its time is over, or who made it may not any more. */
+function ended(action: string, row: Invitation, notGiven: string | null = null): Refusal {
   const since =
-    row.state === 'PENDING'
-      ? `has expired at ${row.expiresAt.toISOString()}`
-      : `has been ${row.state} since ${row.stateChangedAt.toISOString()}`
+    notGiven !== null
+      ? notGiven
+      : row.state === 'PENDING'
+        ? `has expired at ${row.expiresAt.toISOString()}`
+        : `has been ${row.state} since ${row.stateChangedAt.toISOString()}`
   return illegalState(
     'IllegalState',
-    `${action} is not possible: the invitation of ${row.email} ${since}. ${action} starts from PENDING, before it expires.`,
+    `${action} is not possible: the invitation of ${row.email} ${since}. ${action} starts from PENDING, before it expires${notGiven ? ', as long as who made it may give that role' : ''}.`,
     { invitation: row, action },
     [
       action === 'acceptInvitation'

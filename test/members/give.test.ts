@@ -2,7 +2,8 @@
 // gone or lost its role.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createTeam } from '../fixture.ts'
-import { putMember } from '../member-row.ts'
+import { putInvitation, putMember } from '../member-row.ts'
+import { ownerOf } from '../owner.ts'
 import { type Api, openApi } from '../schema/api.ts'
 import { mutate } from '../schema/call.ts'
 
@@ -67,5 +68,43 @@ describe('a role is given by who has all of it', () => {
     expect(await setRole(owner.id, 'ADMIN', team.token)).toMatchObject({ member: { role: 'ADMIN' } })
     expect(await invite('OWNER', owner.token, { idempotencyKey: 'i' })).toMatchObject({ ...first, replayed: true })
     expect(await invite('OWNER', owner.token, { idempotencyKey: 'j' })).toMatchObject({ missing: 'owner' })
+  })
+})
+
+describe('an invitation is worth what who made it may still give', () => {
+  const accept = (token: string) =>
+    mutate(
+      api,
+      'acceptInvitation',
+      {},
+      '... on AcceptInvitationPayload { member { role } } ... on IllegalState { invitation { state } }',
+      token,
+    )
+  const refused = (words: string) => ({
+    code: 'ILLEGAL_STATE',
+    invitation: { state: 'PENDING' },
+    message: expect.stringContaining(words),
+  })
+
+  test('nothing when it is no member any more', async () => {
+    const { teamId } = await createTeam(api.database.url)
+    const { token: owner } = await putMember(api.database.url, { teamId, role: 'owner' })
+    const { token } = await putInvitation(api.database.url, { teamId, role: 'viewer' })
+    expect(await mutate(api, 'removeMember', { id: ownerOf(teamId) }, '', owner)).toMatchObject({
+      __typename: 'RemoveMemberPayload',
+    })
+    expect(await accept(token)).toMatchObject(refused('is no member of the team any more'))
+  })
+
+  test.each([
+    ['ADMIN', 'owner', 'may not give the role OWNER any more'],
+    ['ADMIN', 'admin', null],
+    ['DEVELOPER', 'viewer', 'may not give the role VIEWER any more'],
+  ] as const)('who is %s by now and has invited an %s', async (now, role, words) => {
+    const { teamId } = await createTeam(api.database.url)
+    const { token: owner } = await putMember(api.database.url, { teamId, role: 'owner' })
+    const { token } = await putInvitation(api.database.url, { teamId, role })
+    expect(await setRole(ownerOf(teamId), now, owner)).toMatchObject({ member: { role: now } })
+    expect(await accept(token)).toMatchObject(words ? refused(words) : { member: { role: role.toUpperCase() } })
   })
 })
