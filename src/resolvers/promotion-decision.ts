@@ -2,16 +2,13 @@
 // nothing of what it is for is touched.
 import type { Context } from '../context.ts'
 import { promotionApproval } from '../db/promotion-approval.ts'
-import type { Remedy } from '../refusals.ts'
 import { type Approval, type Decision, expired, selfApproval, undecidable } from './approval-refusal.ts'
 import type { Payload, Result } from './call.ts'
 import { nothingElse } from './input.ts'
 import { type Accepted, type ById, type Kind, moveById } from './move-by-id.ts'
 import * as rules from './promotion-decision-rule.ts'
-import { planPromotion } from './promotion-plan.ts'
 import { approvalOf } from './promotion-read.ts'
-import { waysToApproval } from './promotion-refusal.ts'
-import { planTwin, waysToTwin } from './twin-plan.ts'
+import { askAgain } from './promotion-refusal.ts'
 
 export interface ApprovalPayload extends Payload {
   readonly approval: Approval
@@ -22,19 +19,8 @@ const kind = (context: Context): Kind<typeof promotionApproval, Decision> => ({
   entity: 'PromotionApproval',
   word: 'promotionApproval',
   wrongState: async (_db, action, row) =>
-    undecidable(action, row, row.state === 'EXPIRED' ? await again(context, row) : []),
+    undecidable(action, row, row.state === 'EXPIRED' ? await askAgain(context, row) : []),
 })
-/** What leads to another approval, where the time of this one is over. */
-async function again(context: Context, row: Approval): Promise<Remedy[]> {
-  const { db } = context
-  const { teamId, subjectId, toEnvironment } = row
-  if (row.kind === 'TWIN') {
-    const plan = await planTwin(db, teamId, subjectId, toEnvironment)
-    return plan ? waysToTwin(context, plan) : []
-  }
-  const plan = await planPromotion(db, teamId, subjectId, toEnvironment, row)
-  return plan ? waysToApproval(context, plan) : []
-}
 const payload = ({ row, replayed }: Accepted<typeof promotionApproval>): ApprovalPayload => ({
   approval: row,
   replayed,
@@ -49,7 +35,7 @@ export const approvePromotion = (context: Context, input: ById): Promise<Result<
     // Once its time is over it stays so: what is read here of the clock is still true of the row that was decided on.
     guard: async (row) => {
       const seen = await approvalOf(context.db, row.teamId, row.id)
-      return seen?.isOver ? expired(row, await again(context, row)) : selfApproval(row)
+      return seen?.isOver ? expired(row, await askAgain(context, row)) : selfApproval(row)
     },
     payload,
   })

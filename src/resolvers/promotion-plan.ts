@@ -33,6 +33,15 @@ interface SecretToCopy {
   readonly name: string
 }
 
+export interface Lacking {
+  /** Variables whose reference leads nowhere there, with the reference. */
+  readonly references: Readonly<Record<string, { readonly value: string }>>
+  /** Variables that the policy requires. */
+  readonly variables: readonly string[]
+  /** Secrets that the policy requires, with the variables of the source that refer to them. */
+  readonly secrets: readonly { readonly name: string; readonly keys: readonly string[] }[]
+}
+
 export interface PromotionPlan {
   readonly source: Stack
   /** The live stack of the family in the target environment; null when the promotion makes it. */
@@ -47,6 +56,8 @@ export interface PromotionPlan {
   readonly secrets: readonly PlannedCopy[]
   /** Variables, and names of secrets, that would be lacking or lead nowhere in the target. */
   readonly unresolved: readonly string[]
+  /** The same, by why it is so. */
+  readonly lacking: Lacking
   readonly secretsToCopy: readonly SecretToCopy[]
   /** Their sealed values, by id, for the statement alone. */
   readonly sealedSecrets: ReadonlyMap<string, string>
@@ -131,12 +142,18 @@ export async function planPromotion(
       (scheme === 'secret' && (found.targetSecrets.has(name) || copied.has(name))) ||
       (scheme === 'resource' && found.targetResources.has(name)) ||
       (scheme === 'service' && source.services.some((service) => service.name === name))
-    return there ? [] : [key]
+    return there ? [] : [[key, { value }] as const]
   })
-  const lacking = [
-    ...(envPolicy === 'REQUIRE' ? missingKeys : []),
-    ...(secretPolicy === 'REQUIRE' ? secrets.filter(({ change }) => change === 'MISSING').map(({ name }) => name) : []),
-  ]
+  const given = Object.entries(source.env).map(([key, { value }]) => [key, value] as const)
+  const missingSecrets = secrets.filter(({ change }) => change === 'MISSING')
+  const lacking: Lacking = {
+    references: Object.fromEntries(leadsNowhere),
+    variables: envPolicy === 'REQUIRE' ? missingKeys : [],
+    secrets: (secretPolicy === 'REQUIRE' ? missingSecrets : []).map(({ name }) => ({
+      name,
+      keys: [...new Set([...after, ...given].flatMap(([key, value]) => (value === `secret://${name}` ? [key] : [])))],
+    })),
+  }
   const services = plannedServices(source.services, target?.services ?? [])
   const needs = (scheme: string, of: ReadonlyMap<string, { id: string }>) =>
     namesOf(scheme, after.values()).flatMap((name) => of.get(name)?.id ?? [])
@@ -146,7 +163,14 @@ export async function planPromotion(
     target,
     ending,
     ...told,
-    unresolved: [...new Set([...leadsNowhere, ...lacking])].sort(),
+    unresolved: [
+      ...new Set([
+        ...Object.keys(lacking.references),
+        ...lacking.variables,
+        ...lacking.secrets.map(({ name }) => name),
+      ]),
+    ].sort(),
+    lacking,
     secretsToCopy,
     sealedSecrets: found.sealed,
     secretsNeeded: needs('secret', found.targetSecrets),

@@ -17,14 +17,17 @@ import {
 } from '../refusals.ts'
 import { maxEnvBytes } from './env.ts'
 import { planIsFull } from './plan.ts'
-import type { PromotionPlan } from './promotion-plan.ts'
+import { type PromotionPlan, planPromotion } from './promotion-plan.ts'
 import { type ApprovalView, openApprovalOf, type SeenApproval } from './promotion-read.ts'
+import { unresolved } from './promotion-unresolved.ts'
 import * as stackWhy from './stack-refusal.ts'
 import type { Database } from './transition.ts'
+import { planTwin, waysToTwin } from './twin-plan.ts'
 
 type Approval = ApprovalView
 
-const look = (approval: Approval) => lookAt('promotionApproval', { id: approval.id }, 'See what became of it.')
+const look = (approval: Approval, why = 'See what became of it.') =>
+  lookAt('promotionApproval', { id: approval.id }, why)
 const about = (
   name: RefusalName,
   approval: Approval,
@@ -32,6 +35,8 @@ const about = (
   remedies: Refusal['remedies'],
   more: object = {},
 ) => refuse(name, { message, facts: { promotionApproval: approval, ...more }, remedies })
+
+type Asked = 'promoteStack' | 'requestPromotion'
 
 /** A stack is promoted into another environment. */
 export const wrongEnvironment = ({ source, toEnvironment }: PromotionPlan): Refusal | null =>
@@ -45,17 +50,27 @@ export const wrongEnvironment = ({ source, toEnvironment }: PromotionPlan): Refu
     : null
 
 /** Source or target is on its way out: told before anything else of them, and before that the plan is another one now. */
-async function refuseDeleting(db: Database, { source, ending }: PromotionPlan): Promise<Refusal | null> {
+async function refuseDeleting(
+  db: Database,
+  { source, ending }: PromotionPlan,
+  asked: Asked = 'promoteStack',
+): Promise<Refusal | null> {
   const stack = liveStackStates.includes(source.state) ? ending : source
-  return stack && stackWhy.wrongState(db, 'promoteStack', stack)
+  return stack && stackWhy.wrongState(db, 'promoteStack', stack, asked)
+}
+
+/** What promoteStack would refuse of the plan itself. */
+async function unfit(context: Context, plan: PromotionPlan, asked: Asked): Promise<Refusal | null> {
+  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null, asked))
+  // Room can be made before the approval is used; until then the plan says what is lacking.
+  return refusal?.refusal === 'QuotaExceeded' ? null : refusal
 }
 
 /** Why no approval of the plan is asked for: what promoteStack would refuse, and a plan that changes nothing. */
 export async function refuseRequest(context: Context, plan: PromotionPlan): Promise<Refusal | null> {
   const { source, target, isEmpty, toEnvironment } = plan
-  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null))
-  // Room can be made before the approval is used; until then the plan says what is lacking.
-  if (refusal && refusal.refusal !== 'QuotaExceeded') return refusal
+  const refusal = await unfit(context, plan, 'requestPromotion')
+  if (refusal) return refusal
   if (!isEmpty || !target) return null
   return refuse('NothingToPromote', {
     message: `${target.name} in ${toEnvironment} has all that the stack in ${source.environment} has. Nothing is to be approved.`,
@@ -79,11 +94,36 @@ export async function waysToApproval(context: Context, plan: PromotionPlan): Pro
   return [callInstead('requestPromotion', input, 'Ask for the approval of the plan as it is now.')]
 }
 
-export const approvalRequired = async (context: Context, plan: PromotionPlan): Promise<Refusal> =>
-  refuse('ApprovalRequired', {
-    message: `A promotion into ${plan.toEnvironment} needs an approval, and none was named.`,
+/** No approval was named: what no approval would help against is told first. */
+export async function approvalRequired(context: Context, plan: PromotionPlan): Promise<Refusal> {
+  const refusal = await unfit(context, plan, 'promoteStack')
+  if (refusal) return refusal
+  const { target, toEnvironment, isEmpty } = plan
+  const needed = `A promotion into ${toEnvironment} needs an approval, and none was named.`
+  if (isEmpty && target) {
+    const message = `${needed} There is nothing to ask for: ${target.name} in ${toEnvironment} has all already.`
+    return refuse('ApprovalRequired', {
+      message,
+      remedies: [lookAt('stack', { id: target.id }, 'Look at the target.')],
+    })
+  }
+  return refuse('ApprovalRequired', {
+    message: needed,
     remedies: [...(await waysToApproval(context, plan)), advice('Somebody with the scope approve approves it.')],
   })
+}
+
+/** What leads to another approval like this one, which cannot be used any more. */
+export async function askAgain(context: Context, row: Approval): Promise<Remedy[]> {
+  const { db } = context
+  const { teamId, subjectId, toEnvironment } = row
+  if (row.kind === 'TWIN') {
+    const plan = await planTwin(db, teamId, subjectId, toEnvironment)
+    return plan ? waysToTwin(context, plan) : []
+  }
+  const plan = await planPromotion(db, teamId, subjectId, toEnvironment, row)
+  return plan ? waysToApproval(context, plan) : []
+}
 
 export const stale = async (context: Context, approval: Approval, plan: PromotionPlan): Promise<Refusal> =>
   about(
@@ -104,7 +144,7 @@ export async function unusable(
   if (approval.kind !== kind || subjectId !== plan.source.id || toEnvironment !== plan.toEnvironment) {
     const of = `${approval.kind === 'STACK' ? 'the promotion' : 'a twin'} of ${subjectId} into ${toEnvironment}`
     return about('ApprovalMismatch', approval, `The approval is for ${of}, not for this. It was not used up.`, [
-      look(approval),
+      look(approval, 'See what it is for.'),
     ])
   }
   return (
@@ -115,7 +155,8 @@ export async function unusable(
 }
 
 /** Why an approval that is for the right thing cannot be used; null when its state is right. */
-export async function notApproved({ db, actor }: Context, approval: SeenApproval): Promise<Refusal | null> {
+export async function notApproved(context: Context, approval: SeenApproval): Promise<Refusal | null> {
+  const { db, actor } = context
   const { state, stateChangedAt, expiresAt } = approval
   const since = stateChangedAt.toISOString()
   if (state === 'EXECUTED') {
@@ -135,6 +176,7 @@ export async function notApproved({ db, actor }: Context, approval: SeenApproval
   const over = state === 'EXPIRED' || ((state === 'PENDING' || state === 'APPROVED') && approval.isOver)
   if (over) {
     return about('ApprovalExpired', approval, `The approval could be used until ${expiresAt.toISOString()}.`, [
+      ...(await askAgain(context, approval)),
       look(approval),
     ])
   }
@@ -146,7 +188,7 @@ export async function notApproved({ db, actor }: Context, approval: SeenApproval
     // Whether who asked may approve is the team's word: nothing is promised to them here.
     state === 'PENDING' && approval.requestedBy !== actor.memberId
       ? [callInstead('approvePromotion', { id: approval.id }, 'Approve it.'), look(approval)]
-      : [look(approval)],
+      : [...(state === 'PENDING' ? [] : await askAgain(context, approval)), look(approval)],
   )
 }
 
@@ -155,10 +197,11 @@ export async function preflight(
   context: Context,
   plan: PromotionPlan,
   approval: Approval | null,
+  asked: Asked = 'promoteStack',
 ): Promise<Refusal | null> {
   const { source } = plan
   const facts = { stack: source, ...(approval ? { promotionApproval: approval } : {}) }
-  const deleting = await refuseDeleting(context.db, plan)
+  const deleting = await refuseDeleting(context.db, plan, asked)
   if (deleting) return deleting
   if (source.services.length === 0) {
     const message = `${source.name} in ${source.environment} has no services.`
@@ -177,14 +220,8 @@ export async function preflight(
     })
   }
   if (plan.unresolved.length > 0) {
-    return refuse('SecretUnresolved', {
-      message: `${plan.unresolved.join(', ')} would be lacking or lead nowhere in ${plan.toEnvironment}. Nothing was started.`,
-      facts: { ...facts, keys: plan.unresolved },
-      remedies: [
-        lookAt('secrets', { filter: { environment: plan.toEnvironment } }, 'See which secrets the environment has.'),
-        lookAt('resources', { filter: { environment: plan.toEnvironment } }, 'See which resources it has.'),
-      ],
-    })
+    const more = approval ? [] : await byCopying(context, plan)
+    return unresolved(context.db, plan, facts, more)
   }
   if (plan.tooLarge) {
     return validationFailed([
@@ -195,6 +232,16 @@ export async function preflight(
     ])
   }
   return hasRoom(context, plan)
+}
+
+/** Where no secret is copied for want of an approval, one that copies what is lacking may be asked for. */
+async function byCopying(context: Context, plan: PromotionPlan): Promise<Remedy[]> {
+  const { source, toEnvironment, envPolicy, secretPolicy } = plan
+  if (secretPolicy !== 'KEEP_TARGET') return []
+  const policies = { envPolicy, secretPolicy: 'COPY_MISSING' } as const
+  const copying = await planPromotion(context.db, source.teamId, source.id, toEnvironment, policies)
+  const ways = copying ? await waysToApproval(context, copying) : []
+  return ways.length === 0 ? [] : [...ways, advice('An approval may copy the secrets that the environment lacks.')]
 }
 
 /** Services whose image the runtime refuses; any doubt is left to the roll-out, which asks again. */

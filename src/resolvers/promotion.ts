@@ -68,7 +68,9 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   if (entityOfId(input.stackId) !== 'Stack') return notFound('stack', input.stackId)
   const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
   if (approvalId !== null && !approval) return notFound('promotionApproval', approvalId)
-  const policies = approval ?? { envPolicy: 'COPY_MISSING', secretPolicy: 'COPY_MISSING' }
+  // Where nobody has to approve nothing secret is copied: a secret leaves its environment by an approval alone.
+  const secretPolicy = toEnvironment === freeEnvironment ? 'KEEP_TARGET' : 'COPY_MISSING'
+  const policies = approval ?? { envPolicy: 'COPY_MISSING', secretPolicy }
   const plan = await planPromotion(db, actor.teamId, input.stackId, toEnvironment, policies)
   if (!plan) return notFound('stack', input.stackId)
   const refusal =

@@ -24,7 +24,13 @@ async function wayOn(db: Database, action: StackAction, row: Stack): Promise<Rem
 }
 
 /** The state is not one that the action may start from. */
-export async function wrongState(db: Database, action: StackAction, row: Stack): Promise<Refusal> {
+/** `asked` is what the caller has called, where that is not the action itself. */
+export async function wrongState(
+  db: Database,
+  action: StackAction,
+  row: Stack,
+  asked: string = action,
+): Promise<Refusal> {
   const name = stackMachine.moves[action].refusal as RefusalName
   const deletedAt = row.deletedAt ?? row.stateChangedAt
   const since = `has been ${row.state} since ${row.stateChangedAt.toISOString()}`
@@ -33,7 +39,7 @@ export async function wrongState(db: Database, action: StackAction, row: Stack):
     return refuse(name, { message, facts: { stack: row, action, deletedAt } })
   }
   return refuse(name, {
-    message: `${action} is not possible: ${where(row)} ${since}. Nothing was changed.`,
+    message: `${asked} is not possible: ${where(row)} ${since}. Nothing was changed.`,
     facts: { stack: row, action },
     remedies: await wayOn(db, action, row),
   })

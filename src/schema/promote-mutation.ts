@@ -10,7 +10,8 @@ declareMutation<calls.PromotionPayload>({
   summary:
     'Moves services and variables of a stack into another environment: the stack of the family there is changed, or made. The ' +
     'approval is used up by the very statement that does it; whatever is refused leaves the approval as it is. Into ' +
-    '`development` no approval is needed. A roll-out that fails later is repeated by `retryOperation`, without a new approval.',
+    '`development` no approval is needed; without one no secret is copied, and a variable whose secret is lacking there is ' +
+    'SecretUnresolved. With an approval its policies count. A roll-out that fails later is repeated by `retryOperation`, without a new approval.',
   undo: 'Promote or redeploy the target’s earlier services.',
   versioned: true,
   input: (t) => ({
