@@ -116,18 +116,23 @@ export const needOf = (action: string): Need | null => (Object.hasOwn(needs, act
 
 /** What a caller lacks for an action. */
 export type Lack =
-  | { readonly kind: 'scope' | 'action class' | 'role'; readonly name: string }
+  | { readonly kind: 'action class'; readonly name: string }
+  | { readonly kind: 'role'; readonly name: Role }
+  /** `ofRole`: no token would do, for it is the caller's role that has not got the scope. */
+  | { readonly kind: 'scope'; readonly name: string; readonly ofRole?: Role }
   /** Its team is not in use any more, until somebody restores it. */
   | { readonly kind: 'team in use'; readonly name: string; readonly teamId: string; readonly endsAt: Date }
 
 /** Null when the actor may; else the first thing that is missing: scope, action class, role, a team that is in use. */
 export function lacking(actor: Actor, action: Action): Lack | null {
   const { scope, class: of, role }: Need = needs[action]
-  if (scope !== null && !actor.scopes.has(scope)) return { kind: 'scope', name: scope }
+  const ofScope = scope === null ? null : lackingScope(actor, scope)
+  if (ofScope) return ofScope
   if (!actor.classes.has(of)) return { kind: 'action class', name: of }
   if (role !== undefined && actor.role !== role) return { kind: 'role', name: role }
   const { teamId, teamEndsAt: endsAt } = actor
-  if (endsAt && of !== 'read' && action !== 'restoreTeam')
+  // That its deletion was asked for already is told by deleteTeam itself.
+  if (endsAt && of !== 'read' && action !== 'restoreTeam' && action !== 'deleteTeam')
     return { kind: 'team in use', name: 'ACTIVE', teamId, endsAt }
   return null
 }
@@ -149,14 +154,27 @@ export function lackingToGive(actor: Actor, role: Role): Lack | null {
 }
 
 /** What a caller is told that it lacks. */
-export const toldLack = (lack: Lack): string =>
-  lack.kind === 'team in use'
-    ? `The team is being deleted: until ${lack.endsAt.toISOString()} it can be read, and restored by an owner.`
-    : `The caller lacks the ${lack.kind} ${lack.name}.`
+export function toldLack(lack: Lack): string {
+  switch (lack.kind) {
+    case 'team in use':
+      return `The team is being deleted: until ${lack.endsAt.toISOString()} it can be read, and restored by an owner.`
+    case 'role':
+      return `The caller lacks the role ${roleWord(lack.name)}.`
+    case 'scope':
+      if (lack.ofRole) return `The caller’s role ${roleWord(lack.ofRole)} does not have the scope ${lack.name}.`
+  }
+  return `The caller lacks the ${lack.kind} ${lack.name}.`
+}
+
+/** A role as the API spells it. */
+export const roleWord = (role: Role): string => role.toUpperCase()
 
 /** The same for a scope alone, where the action's own row does not tell it. */
-export const lackingScope = (actor: Actor, scope: Scope): Lack | null =>
-  actor.scopes.has(scope) ? null : { kind: 'scope', name: scope }
+export function lackingScope({ scopes, role }: Actor, scope: Scope): Lack | null {
+  if (scopes.has(scope)) return null
+  const ofRole = role !== null && !scopesOfRole[role].includes(scope) ? { ofRole: role } : {}
+  return { kind: 'scope', name: scope, ...ofRole }
+}
 
 /** What a token may do in effect: its own scopes as far as its member's role has them. */
 export const scopesInEffect = (given: readonly Scope[], role: Role): ReadonlySet<Scope> =>

@@ -1,6 +1,6 @@
 // The catalogue of refusals: every typed "no" that a caller can get, with what it means, whether asking again helps, and
 // what would be accepted instead. Types in the schema, metric labels and docs/refusals.md come from here.
-import { type Lack, toldLack } from './auth.ts'
+import { type Lack, roleWord, toldLack } from './auth.ts'
 
 interface Entry {
   readonly description: string
@@ -222,9 +222,13 @@ function wayPast(lack: Lack): Remedy {
     case 'team in use':
       return callInstead('restoreTeam', { id: lack.teamId }, 'Take the deletion of the team back.')
     case 'role':
-      return advice(`Ask an ${lack.name} of the team.`)
+      return advice(`Ask an ${roleWord(lack.name)} of the team.`)
     case 'scope':
     case 'action class':
+      if (lack.kind === 'scope' && lack.ofRole)
+        return advice(
+          `Ask an OWNER or ADMIN of the team for another role by setMemberRole: no token of a ${roleWord(lack.ofRole)} has ${lack.name}.`,
+        )
       return advice(
         `Use a token with the ${lack.kind} ${lack.name}; whoever has the scope admin can make one by createApiToken.`,
       )

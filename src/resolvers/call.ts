@@ -32,16 +32,18 @@ export type Result<P extends Payload> = P | Refusal
 
 /**
  * Runs a mutation: refuses without the scope, counts what became of it, and turns a database that could not decide into
- * a typed, retryable answer. Everything else that is thrown is a bug and is masked at the door.
+ * a typed, retryable answer. `repeated` answers a call that won before under its key; it is asked only of a caller that
+ * lacks something by now, and must not move anything. Everything else that is thrown is a bug and is masked at the door.
  */
 export async function answer<P extends Payload>(
   context: Context,
   entity: string,
   action: Action,
   decide: () => Promise<Result<P>>,
+  repeated: () => Promise<Result<P> | null> = async () => null,
 ): Promise<Result<P>> {
   const missing = lacking(context.actor, action)
-  const decided = missing ? forbidden(missing) : await decide().catch(unavailable)
+  const decided = await (missing ? repeated().then((told) => told ?? forbidden(missing)) : decide()).catch(unavailable)
   const result = isRefusal(decided) ? withinScope(decided, context.actor) : decided
   const outcome = !isRefusal(result) ? 'moved' : result.refusal === 'NotFound' ? 'missing' : labelOf(result.refusal)
   if (!isRefusal(result) && result.replayed) return result

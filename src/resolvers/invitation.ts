@@ -1,6 +1,6 @@
 // Invitations: how somebody becomes a member. The token of one is shown once, kept as a hash, and works once, for a week.
 import type { z } from 'zod'
-import { actionClasses, type Lack, lackingToGive, type Role, scopesOfRole } from '../auth.ts'
+import { actionClasses, type Lack, lackingToGive, type Role, roleWord, scopesOfRole } from '../auth.ts'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
@@ -221,7 +221,7 @@ async function constrained(
   if (error.constraint === 'member_identity') {
     const own = await activeMemberOf(db, teamId, identity)
     return refuse('AlreadyMember', {
-      message: `The caller is a member of that team already${own ? `, as ${own.role}` : ''}. The invitation is as it was.`,
+      message: `The caller is a member of that team already${own ? `, as ${roleWord(own.role)}` : ''}. The invitation is as it was.`,
       facts: { member: own },
       remedies: [advice('Act for that team as the member that you are; withdraw the invitation if nobody needs it.')],
     })
@@ -238,7 +238,7 @@ async function noLongerGiven(db: Database, { state, teamId, invitedBy, role }: I
   if (by?.state !== 'ACTIVE') return 'was made by somebody who is no member of the team any more'
   return givers[role].includes(by.role)
     ? null
-    : `was made by a member who may not give the role ${role.toUpperCase()} any more`
+    : `was made by a member who may not give the role ${roleWord(role)} any more`
 }
 const admins: readonly Role[] = ['owner', 'admin']
 const givers: Readonly<Record<Role, readonly Role[]>> = {

@@ -24,6 +24,7 @@ import {
 } from './call.ts'
 import { check } from './input.ts'
 import { whileNameMoves } from './live-named.ts'
+import { answeredBefore } from './read-back.ts'
 import {
   type Call,
   type Database,
@@ -121,7 +122,14 @@ export function moveById<T extends MovedTable, A extends string, S extends z.Zod
       }
     }
   }
-  return answer(context, kind.entity, action, () => whileNameMoves(decide))
+  const repeated = async (): Promise<Result<P> | null> => {
+    const checked = check(schema, input)
+    if (faulty(checked) || entityOfId(input.id) !== kind.entity) return null
+    const found = await answeredBefore(context.db, { ...causeOf(context), ...callOptions(action, input, checked) })
+    if (found?.kind !== 'replayed') return null
+    return particulars.payload(await replay(context, kind, found), checked.value)
+  }
+  return answer(context, kind.entity, action, () => whileNameMoves(decide), repeated)
 }
 
 /** The answer that an earlier call under the same key was given, with the objects as they are now. */

@@ -159,6 +159,7 @@ const kind: Kind<typeof team, 'deleteTeam' | 'restoreTeam'> = {
   entity: 'Team',
   word: 'team',
   wrongState: async (_db, action, row) => {
+    if (action === 'deleteTeam' && row.state === 'DELETION_REQUESTED') return underWay(row)
     const from = teamMachine.moves[action].from as readonly string[]
     return illegalState(
       'IllegalState',
@@ -170,6 +171,18 @@ const kind: Kind<typeof team, 'deleteTeam' | 'restoreTeam'> = {
     )
   },
 }
+
+/** Its deletion was asked for already. To take that back is another wish, and no remedy for this one. */
+const underWay = (row: Team) =>
+  illegalState(
+    'IllegalState',
+    `The team ${row.name} is being deleted already: it was asked for at ${row.stateChangedAt.toISOString()}, and begins at ` +
+      `${row.deletionAt?.toISOString()}.`,
+    { team: row, action: 'deleteTeam' },
+    [lookAt('team', { id: row.id }, 'See what becomes of it, and when.')],
+    false,
+  )
+
 export interface TeamPayload extends Payload {
   readonly team: Team
 }

@@ -114,7 +114,6 @@ describe('the end of a team', () => {
       ['createApiToken', { name: 'late', scopes: ['read'] }],
       ['inviteMember', { email: 'a@example.org', role: 'VIEWER' }],
       ['createTeam', { name: 'late' }],
-      ['deleteTeam', { id: team.teamId }],
     ] as const) {
       const refused = await mutate(api, mutation, input, '... on Forbidden { missing }', team.token)
       expect(refused).toMatchObject({
@@ -122,6 +121,9 @@ describe('the end of a team', () => {
         remedies: [{ mutation: 'restoreTeam', arguments: { input: { id: team.teamId } } }],
       })
     }
+    const twice = await remove(team.teamId, team.token)
+    expect(twice).toMatchObject({ code: 'ILLEGAL_STATE', remedies: [{ mutation: null, query: 'team' }] })
+    expect(twice.message).toContain('is being deleted already')
     // Whoever may not restore it is not told to.
     const refused = await mutate(api, 'deploy', { name: 'late', image: 'hello' }, '', admin.token)
     expect(refused).toMatchObject({ code: 'FORBIDDEN', remedies: [] })

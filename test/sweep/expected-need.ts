@@ -67,7 +67,8 @@ export const mutation: Readonly<Record<string, Need>> = {
   createApiToken: need('admin', 'creating'),
   revokeApiToken: need('admin', 'irreversible'),
   createTeam: need('admin', 'creating'),
-  deleteTeam: need('admin', 'irreversible', { owner: true }),
+  // Told that it is being deleted already, which is no lack of the caller's.
+  deleteTeam: need('admin', 'irreversible', { owner: true, whileLeaving: true }),
   restoreTeam: need('admin', 'reversible', { owner: true, whileLeaving: true }),
   setSelfApproval: need('admin', 'reversible', { owner: true }),
   // A developer, as in valid-input.ts: who gives a role has every scope of it.
