@@ -140,6 +140,7 @@ async function byInvitation(db: Database, token: Token): Promise<Actor | null> {
       role: null,
       scopes: new Set(),
       classes: new Set(['creating']),
+      ...endingAt(found.teamState, found.deletionAt),
     }
   )
 }
@@ -149,6 +150,8 @@ export interface InvitationBehind {
   readonly id: string
   readonly teamId: string
   readonly role: Role
+  readonly teamState: TeamState
+  readonly deletionAt: Date | null
 }
 
 /** The invitation that a token in plain text is of; null for anything else. */
@@ -166,6 +169,8 @@ async function invitationOf(db: Database, token: Token): Promise<InvitationBehin
         teamId: invitation.teamId,
         role: invitation.role,
         secretHash: invitation.secretHash,
+        teamState: team.state,
+        deletionAt: team.deletionAt,
       })
       .from(invitation)
       .innerJoin(team, eq(team.id, invitation.teamId))
@@ -173,7 +178,7 @@ async function invitationOf(db: Database, token: Token): Promise<InvitationBehin
         and(
           eq(invitation.lookupId, textParam('lookupId')),
           sql`${invitation.expiresAt} > now() - interval '7 days'`,
-          eq(team.state, 'ACTIVE'),
+          ofUsableTeam,
         ),
       )
       .prepare('read:invitation.behind'),

@@ -179,6 +179,13 @@ async function invitationMeant(
       { path: ['input', 'token'], message: 'is of another invitation than the one that the call is made with' },
     ])
   }
+  if (behind.teamState !== 'ACTIVE') {
+    return refuse('Forbidden', {
+      message:
+        'The team that the invitation is of is being deleted: nobody joins it unless an OWNER of it restores it.',
+      facts: { missing: 'ACTIVE' },
+    })
+  }
   return behind
 }
 

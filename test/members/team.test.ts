@@ -127,7 +127,14 @@ describe('the end of a team', () => {
     // Whoever may not restore it is not told to.
     const refused = await mutate(api, 'deploy', { name: 'late', image: 'hello' }, '', admin.token)
     expect(refused).toMatchObject({ code: 'FORBIDDEN', remedies: [] })
-    expect((await api.call('{ viewer { scopes } }', {}, invitation.token)).status).toBe(401)
+    for (const [input, caller] of [
+      [{}, invitation.token],
+      [{ token: invitation.token }, api.team.token],
+    ] as const) {
+      const told = await mutate(api, 'acceptInvitation', input, '... on Forbidden { missing }', caller)
+      expect(told).toMatchObject({ ...forbidden('ACTIVE'), remedies: [] })
+      expect(told.message).toContain('is being deleted')
+    }
 
     const told = await api.call(actions, {}, team.token)
     expect(allowedIn(told.data.team.allowedActions)).toEqual(['restoreTeam'])
