@@ -6,6 +6,7 @@ import {
   type GraphQLSchema,
   getNamedType,
   getNullableType,
+  isEnumType,
   isInputObjectType,
   isInputType,
   isLeafType,
@@ -38,12 +39,21 @@ export function unvalued(fault: GraphQLError, { schema, operation, variables, hi
         .join('')
         .slice(1)
       const wanted = typeAt(type, path)
-      // What is wrong with an object names its fields and types; what is wrong with a leaf repeats it.
+      // What is wrong with an object names its fields and types; what is wrong with a leaf repeats it. What
+      // was meant instead is a name of the schema's.
       const isLeaf = value !== null && value !== undefined && isLeafType(getNamedType(wanted))
-      found ??= `Variable "$${name}" got an invalid value at "${at}"; ${isLeaf ? `Expected a value of type "${String(wanted)}".` : error.message}`
+      const meant = isEnumType(getNamedType(wanted)) ? (/ Did you mean [^?]*\?$/.exec(error.message)?.[0] ?? '') : ''
+      const why = isLeaf ? `Expected a value of type "${String(wanted)}".${meant}` : error.message
+      found = `Variable "$${name}" got an invalid value at "${at}"; ${why}`
+      // The first one is enough: there may be a hundred thousand.
+      throw error
     }
-    coerceInputValue(variables[name], type, note, hideSuggestions)
-    if (found !== null) return found
+    try {
+      coerceInputValue(variables[name], type, note, hideSuggestions)
+    } catch (error) {
+      if (found === null) throw error
+      return found
+    }
   }
   return 'A variable got an invalid value.'
 }
