@@ -6,7 +6,7 @@ import { invitation } from '../db/invitation.ts'
 import { member } from '../db/member.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import { type InvitationState, invitationMachine } from '../lifecycle/invitation.ts'
-import { memberMachine } from '../lifecycle/member.ts'
+import { type MemberState, memberMachine } from '../lifecycle/member.ts'
 import { firstToken } from './api-token.ts'
 import { defineBirth, defineBorn, defineRule } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -33,6 +33,9 @@ export const inviteMember = defineBirth({
   },
 })
 
+/** In which state a member acts for its team. */
+const acting = sql.raw(quoted(['ACTIVE'] satisfies MemberState[]))
+
 const isOwner = (row: LifecycleTable) => sql`${(row as typeof member).role} = 'owner'`
 
 const newMember = defineBorn<typeof member, typeof invitation>({
@@ -55,7 +58,7 @@ const newMember = defineBorn<typeof member, typeof invitation>({
  * is being removed or demoted is waited for.
  */
 const stillGiven = (found: typeof invitation) => sql`exists (select 1 from ${member} i where i.id = ${found.invitedBy}
-  and i.team_id = ${found.teamId} and i.state = 'ACTIVE'
+  and i.team_id = ${found.teamId} and i.state in (${acting})
   and (i.role = 'owner' or (i.role = 'admin' and ${found.role} <> 'owner')) for share)`
 
 const accepted = {
