@@ -9,9 +9,13 @@ export const longer = [
   'test/crash/*.test.ts',
   'test/db/embedded.test.ts',
   'test/db/probes.test.ts',
+  'test/db/tls.test.ts',
   'test/drivers/process.test.ts',
   'test/drivers/provision-postgres-crash.test.ts',
+  'test/loops/lease.test.ts',
   'test/resources/crash.test.ts',
+  'test/resources/measure.test.ts',
+  'test/resources/provision.test.ts',
   'test/sweep/fuzz.test.ts',
   'test/sweep/*mutant.test.ts',
   'test/sweep/relay.test.ts',
@@ -28,7 +32,7 @@ export default defineConfig({
     allowOnly: false,
     globalSetup: ['test/setup.ts'],
     pool: 'forks',
-    // Modules are loaded once per process: no test keeps state in one.
+    // Modules are loaded once per process: a test that replaces one belongs to the longer ones, which have theirs to themselves.
     isolate: false,
     maxWorkers: 2,
     testTimeout: 20_000,
