@@ -12,6 +12,8 @@ export const longer = [
   'test/db/tls.test.ts',
   'test/drivers/process.test.ts',
   'test/drivers/provision-postgres-crash.test.ts',
+  'test/drivers/provision-postgres.test.ts',
+  'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
   'test/resources/crash.test.ts',
   'test/resources/measure.test.ts',
