@@ -2,11 +2,10 @@
 // deployment.ts (callers), loops/ (expire, teardown) and loops/dispatch (runner).
 import { and, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm'
 import { deployment } from '../db/deployment.ts'
-import { operation } from '../db/operation.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
-import { operationMachine } from '../lifecycle/operation.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
+import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -191,29 +190,21 @@ export const tearDownDeployment = defineRule({
   subject: {
     ...part,
     action: 'tearDownDeployment',
-    where: sql`${inArray(deployment.state, ['EXPIRED', 'DELETING'])} and not exists (select 1 from ${operation} o
-      where o.subject_id = ${deployment.id} and o.state in ('PENDING', 'RUNNING', 'UNKNOWN'))`,
+    where: sql`${inArray(deployment.state, ['EXPIRED', 'DELETING'])} and ${noLiveOperation(deployment.id)}`,
     batch: batch(sql`${deployment.stateChangedAt}`),
     // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
     guard: (found) => sql`${found.version} = (select d.version from ${deployment} d where d.id = ${found.id})`,
   },
 })
 
-const claimed = {
-  table: operation,
-  machine: operationMachine,
-  where: eq(operation.id, textParam('operationId')),
-  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
-} as const
 const atGeneration = (found: typeof deployment) => sql`${found.generation} = ${intParam('generation')}`
-const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
 const ofSubject = { ...part, where: byId, guard: atGeneration } as const
 
 /** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
 export const rollOutDeployment = defineRule({
   name: 'rollOutDeployment',
   subject: { ...ofSubject, action: 'rollOutDeployment' },
-  also: { ...claimed, action: 'progressOperation', set: () => ({ outcome: textParam('outcome') }) },
+  also: progresses,
 })
 
 export const markDeploymentHealthy = defineRule({
@@ -223,7 +214,7 @@ export const markDeploymentHealthy = defineRule({
     action: 'markDeploymentHealthy',
     set: () => ({ url: textParam('url'), instanceId: textParam('instanceId') }),
   },
-  also: { ...claimed, action: 'succeedOperation', set: ended },
+  also: succeeds,
 })
 
 export const markDeploymentFailed = defineRule({
@@ -233,7 +224,7 @@ export const markDeploymentFailed = defineRule({
     action: 'markDeploymentFailed',
     set: () => ({ stateReason: textParam('outcome'), url: sql`null`, instanceId: sql`null` }),
   },
-  also: { ...claimed, action: 'failOperation', set: ended },
+  also: fails,
 })
 
 export const markDeploymentStopped = defineRule({
@@ -243,7 +234,7 @@ export const markDeploymentStopped = defineRule({
     action: 'markDeploymentStopped',
     set: () => ({ url: sql`null`, instanceId: sql`null` }),
   },
-  also: { ...claimed, action: 'succeedOperation', set: ended },
+  also: succeeds,
 })
 
 export const markDeploymentDeleted = defineRule({
@@ -253,7 +244,7 @@ export const markDeploymentDeleted = defineRule({
     action: 'markDeploymentDeleted',
     set: (found) => ({ stateReason: sql`${found.stateReason}`, url: sql`null`, instanceId: sql`null` }),
   },
-  also: { ...claimed, action: 'succeedOperation', set: ended },
+  also: succeeds,
 })
 
 /** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */
@@ -264,16 +255,6 @@ export const cancelRollOut = defineRule({
     action: 'markDeploymentFailed',
     set: () => ({ stateReason: sql`'the operation was cancelled; what ran before it goes on running'` }),
   },
-  also: {
-    table: operation,
-    machine: operationMachine,
-    action: 'cancelOperation',
-    where: eq(operation.id, textParam('operationId')),
-    guard: (
-      found,
-    ) => sql`${found.kind} = 'deployment.roll_out' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
-      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
-    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
-  },
+  also: isTakenBack('deployment.roll_out'),
   called: true,
 })

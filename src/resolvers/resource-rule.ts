@@ -1,11 +1,9 @@
 // The rules of a resource's moves. DELETING is the only way to a deprovision: the caller's delete and the expired time
 // limit are the same move under different reasons.
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
-import { operation } from '../db/operation.ts'
 import { resource } from '../db/resource.ts'
-import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
-import { stateIs } from './operation-rule.ts'
+import { fails, isTakenBack, noLiveOperation, succeeds } from './runner-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -99,8 +97,7 @@ export const expireResource = defineRule({
 const unmoved = (found: typeof resource) =>
   sql`${found.version} = (select r.version from ${resource} r where r.id = ${found.id})`
 
-const noLiveOperation = sql`not exists (select 1 from ${operation} o where o.subject_id = ${resource.id}
-  and ${stateIs(sql`o.state`, ...liveOperationStates)})`
+const idle = noLiveOperation(resource.id)
 
 /** The net under every deprovision: one that has lost its operation gets it again. */
 export const deprovisionResource = defineRule({
@@ -108,7 +105,7 @@ export const deprovisionResource = defineRule({
   subject: {
     ...part,
     action: 'deprovisionResource',
-    where: sql`${inArray(resource.state, ['DELETING'])} and ${noLiveOperation}`,
+    where: sql`${inArray(resource.state, ['DELETING'])} and ${idle}`,
     batch: batch(sql`${resource.stateChangedAt}`),
     guard: unmoved,
   },
@@ -125,7 +122,7 @@ export const suspendResource = defineRule({
   subject: {
     ...part,
     action: 'suspendResource',
-    where: and(byId, noLiveOperation) as SQL,
+    where: and(byId, idle) as SQL,
     guard: (found) => sql`${found.sizeBytes} > ${found.limitBytes} and ${measured(found)}`,
     set: (found) => ({
       stateReason: sql`format('it holds %s, more than the limit of %s', pg_size_pretty(${found.sizeBytes}), pg_size_pretty(${found.limitBytes}))`,
@@ -138,7 +135,7 @@ export const releaseResource = defineRule({
   subject: {
     ...part,
     action: 'releaseResource',
-    where: and(byId, noLiveOperation) as SQL,
+    where: and(byId, idle) as SQL,
     guard: (found) =>
       sql`${found.sizeBytes} < ${found.limitBytes} * ${sql.raw(String(releaseBelow))} and ${measured(found)}`,
   },
@@ -149,15 +146,6 @@ const ofSubject = {
   where: byId,
   guard: (found: typeof resource) => sql`${found.generation} = ${intParam('generation')}`,
 } as const
-const claimed = {
-  table: operation,
-  machine: operationMachine,
-  where: eq(operation.id, textParam('operationId')) as SQL,
-  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
-} as const
-const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
-const succeeds = { ...claimed, action: 'succeedOperation', set: ended } as const
-
 /** The runner's moves: the resource at the operation's generation and the operation under its claim, both or none. */
 export const markResourceActive = defineRule({
   name: 'markResourceActive',
@@ -168,7 +156,7 @@ export const markResourceActive = defineRule({
 export const markResourceFailed = defineRule({
   name: 'markResourceFailed',
   subject: { ...ofSubject, action: 'markResourceFailed', set: () => ({ stateReason: textParam('outcome') }) },
-  also: { ...claimed, action: 'failOperation', set: ended },
+  also: fails,
 })
 
 export const markResourcePaused = defineRule({
@@ -221,16 +209,6 @@ export const cancelProvision = defineRule({
     action: 'markResourceFailed',
     set: () => ({ stateReason: sql`'the operation was cancelled'` }),
   },
-  also: {
-    table: operation,
-    machine: operationMachine,
-    action: 'cancelOperation',
-    where: eq(operation.id, textParam('operationId')) as SQL,
-    guard: (
-      found,
-    ) => sql`${found.kind} = 'resource.provision' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
-      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
-    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
-  },
+  also: isTakenBack('resource.provision'),
   called: true,
 })

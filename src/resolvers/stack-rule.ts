@@ -2,13 +2,11 @@
 // (callers), loops/ (teardown, reconcile-instances) and loops/stack-effect (runner).
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
-import { operation } from '../db/operation.ts'
 import { stack } from '../db/stack.ts'
-import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
-import { stateIs } from './operation-rule.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
+import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
@@ -117,8 +115,7 @@ export const tearDownStack = defineRule({
   subject: {
     ...part,
     action: 'tearDownStack',
-    where: sql`${inArray(stack.state, ['DELETING'])} and not exists (select 1 from ${operation} o
-      where o.subject_id = ${stack.id} and ${stateIs(sql`o.state`, ...liveOperationStates)})`,
+    where: sql`${inArray(stack.state, ['DELETING'])} and ${noLiveOperation(stack.id)}`,
     batch: { orderBy: sql`${stack.stateChangedAt}`, limit: intParam('limit') },
     // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
     guard: (found) => sql`${found.version} = (select d.version from ${stack} d where d.id = ${found.id})`,
@@ -147,36 +144,28 @@ export const giveUpStack = defineRule({
   },
 })
 
-const claimed = {
-  table: operation,
-  machine: operationMachine,
-  where: eq(operation.id, textParam('operationId')),
-  guard: (found: typeof operation) => sql`${found.claimToken} = ${textParam('claimToken')}`,
-} as const
 const atGeneration = (found: typeof stack) => sql`${found.generation} = ${intParam('generation')}`
-const ended = () => ({ finishedAt: sql`clock_timestamp()`, outcome: textParam('outcome'), claimToken: sql`null` })
 const ofSubject = { ...part, where: byId, guard: atGeneration } as const
 /** What has become of services, by name, and which of them are gone for good. */
 const placedNow = (found: typeof stack) => sql`(${found.placed} || ${jsonParam('placed')}) - ${listParam('removed')}`
-const progress = { ...claimed, action: 'progressOperation', set: () => ({ outcome: textParam('outcome') }) } as const
 
 /** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
 export const rollOutStack = defineRule({
   name: 'rollOutStack',
   subject: { ...ofSubject, action: 'rollOutStack', set: (found) => ({ placed: placedNow(found) }) },
-  also: progress,
+  also: progresses,
 })
 
 export const progressStack = defineRule({
   name: 'progressStack',
   subject: { ...ofSubject, action: 'progressStack', set: (found) => ({ placed: placedNow(found) }) },
-  also: progress,
+  also: progresses,
 })
 
 export const markStackHealthy = defineRule({
   name: 'markStackHealthy',
   subject: { ...ofSubject, action: 'markStackHealthy' },
-  also: { ...claimed, action: 'succeedOperation', set: ended },
+  also: succeeds,
 })
 
 export const markStackFailed = defineRule({
@@ -186,13 +175,13 @@ export const markStackFailed = defineRule({
     action: 'markStackFailed',
     set: (found) => ({ stateReason: textParam('outcome'), placed: placedNow(found) }),
   },
-  also: { ...claimed, action: 'failOperation', set: ended },
+  also: fails,
 })
 
 export const markStackDeleted = defineRule({
   name: 'markStackDeleted',
   subject: { ...ofSubject, action: 'markStackDeleted', set: () => ({ placed: sql`'{}'::jsonb` }) },
-  also: { ...claimed, action: 'succeedOperation', set: ended },
+  also: succeeds,
 })
 
 /** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */
@@ -203,16 +192,6 @@ export const cancelStackRollOut = defineRule({
     action: 'markStackFailed',
     set: () => ({ stateReason: sql`'the operation was cancelled; what ran before it goes on running'` }),
   },
-  also: {
-    table: operation,
-    machine: operationMachine,
-    action: 'cancelOperation',
-    where: eq(operation.id, textParam('operationId')),
-    guard: (
-      found,
-    ) => sql`${found.kind} = 'stack.roll_out' and ${found.generation} = ${intParam('generation')} and ${found.attempt} = 0
-      and (${intParam('operationVersion')} is null or ${found.version} = ${intParam('operationVersion')})`,
-    set: () => ({ finishedAt: sql`clock_timestamp()`, outcome: sql`'cancelled'` }),
-  },
+  also: isTakenBack('stack.roll_out'),
   called: true,
 })
