@@ -15,6 +15,7 @@ import {
   refuse,
   validationFailed,
 } from '../refusals.ts'
+import { wrongEnvironment } from './approval-use.ts'
 import { maxEnvBytes } from './env.ts'
 import { planIsFull } from './plan.ts'
 import { type PromotionPlan, planPromotion } from './promotion-plan.ts'
@@ -38,17 +39,6 @@ const about = (
 
 type Asked = 'promoteStack' | 'requestPromotion'
 
-/** A stack is promoted into another environment. */
-export const wrongEnvironment = ({ source, toEnvironment }: PromotionPlan): Refusal | null =>
-  source.environment === toEnvironment
-    ? validationFailed([
-        {
-          path: ['input', 'toEnvironment'],
-          message: `is ${toEnvironment}, where the stack is already: name another one`,
-        },
-      ])
-    : null
-
 /** Source or target is on its way out: told before anything else of them, and before that the plan is another one now. */
 async function refuseDeleting(
   db: Database,
@@ -61,7 +51,7 @@ async function refuseDeleting(
 
 /** What promoteStack would refuse of the plan itself. */
 async function unfit(context: Context, plan: PromotionPlan, asked: Asked): Promise<Refusal | null> {
-  const refusal = wrongEnvironment(plan) ?? (await preflight(context, plan, null, asked))
+  const refusal = wrongEnvironment('stack', plan) ?? (await preflight(context, plan, null, asked))
   // Room can be made before the approval is used; until then the plan says what is lacking.
   return refusal?.refusal === 'QuotaExceeded' ? null : refusal
 }
@@ -133,26 +123,30 @@ export const stale = async (context: Context, approval: Approval, plan: Promotio
     await waysToApproval(context, plan),
   )
 
+/** The approval is for another subject, environment or kind than what is planned; null when it is for that. */
+export function mismatch(
+  approval: Approval,
+  { source, toEnvironment }: { source: { id: string }; toEnvironment: string },
+  kind: Approval['kind'],
+): Refusal | null {
+  if (approval.kind === kind && approval.subjectId === source.id && approval.toEnvironment === toEnvironment)
+    return null
+  const of = `${approval.kind === 'STACK' ? 'the promotion' : 'a twin'} of ${approval.subjectId} into ${approval.toEnvironment}`
+  return about('ApprovalMismatch', approval, `The approval is for ${of}, not for this. It was not used up.`, [
+    look(approval, 'See what it is for.'),
+  ])
+}
+
 /** Why this approval cannot be used for this plan; null when it can. */
-export async function unusable(
+export const unusable = async (
   context: Context,
   approval: SeenApproval,
   plan: PromotionPlan,
-  kind: Approval['kind'],
-): Promise<Refusal | null> {
-  const { subjectId, toEnvironment } = approval
-  if (approval.kind !== kind || subjectId !== plan.source.id || toEnvironment !== plan.toEnvironment) {
-    const of = `${approval.kind === 'STACK' ? 'the promotion' : 'a twin'} of ${subjectId} into ${toEnvironment}`
-    return about('ApprovalMismatch', approval, `The approval is for ${of}, not for this. It was not used up.`, [
-      look(approval, 'See what it is for.'),
-    ])
-  }
-  return (
-    (await notApproved(context, approval)) ??
-    (await refuseDeleting(context.db, plan)) ??
-    (approval.planDigest === plan.digest ? null : stale(context, approval, plan))
-  )
-}
+): Promise<Refusal | null> =>
+  mismatch(approval, plan, 'STACK') ??
+  (await notApproved(context, approval)) ??
+  (await refuseDeleting(context.db, plan)) ??
+  (approval.planDigest === plan.digest ? null : stale(context, approval, plan))
 
 /** Why an approval that is for the right thing cannot be used; null when its state is right. */
 export async function notApproved(context: Context, approval: SeenApproval): Promise<Refusal | null> {
@@ -163,7 +157,7 @@ export async function notApproved(context: Context, approval: SeenApproval): Pro
     const [used] = await db
       .select()
       .from(operation)
-      .where(eq(operation.id, String(approval.operationId)))
+      .where(and(eq(operation.id, String(approval.operationId)), eq(operation.teamId, approval.teamId)))
     const message = `The approval was used up at ${since} by the operation ${approval.operationId}. It is used once.`
     return about(
       'ApprovalAlreadyExecuted',

@@ -1,22 +1,19 @@
 // promoteStack: everything that can be told to be wrong is told before, read only, and leaves the approval as it is; then one
 // statement decides. What it could not do, for a change that came in between, is looked at and told from the rows anew.
 import { randomBytes } from 'node:crypto'
-import { and, eq } from 'drizzle-orm'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { entityOfId, newId } from '../db/id.ts'
-import { operation } from '../db/operation.ts'
 import type { promotionApproval } from '../db/promotion-approval.ts'
 import { stack } from '../db/stack.ts'
-import type { LifecycleTable } from '../db/tables.ts'
 import { notFound, type Refusal } from '../refusals.ts'
+import { freeEnvironment, type Used, usedBefore, useOf, wrongEnvironment } from './approval-use.ts'
 import {
   answer,
   type CallInput,
   callOptions,
   causeOf,
   faulty,
-  keyReused,
   type Payload,
   type Result,
   refuseFaults,
@@ -31,7 +28,7 @@ import * as why from './promotion-refusal.ts'
 import * as rules from './promotion-rule.ts'
 import { answeredBefore } from './read-back.ts'
 import { secretPlace } from './reference.ts'
-import { type Answer, type Call, type Operation, type Replayed, type Row, type Rule, transition } from './transition.ts'
+import { type Call, type Operation, type Row, type Rule, transition } from './transition.ts'
 
 type Stack = Row<typeof stack>
 type Approval = Row<typeof promotionApproval>
@@ -49,9 +46,6 @@ export interface PromoteInput extends CallInput {
   readonly approvalId?: string | null
 }
 
-/** The environment into which anybody may promote. */
-const freeEnvironment = 'development'
-
 /** Moves a stack into another environment, atomically, once, as approved. */
 export const promoteStack = (context: Context, input: PromoteInput): Promise<Result<PromotionPayload>> =>
   answer(context, 'Stack', 'promoteStack', () => whileNameMoves(() => decide(context, input)))
@@ -63,7 +57,7 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   const { db, actor } = context
   const options = callOptions('promoteStack', input, { ...checked, expectedVersion: null })
   const before = await answeredBefore(db, { ...causeOf(context), ...options })
-  if (before) return before.kind === 'key-reused' ? keyReused('promoteStack', before) : replay(context, before)
+  if (before) return told(await usedBefore(context, 'promoteStack', stack, before))
 
   if (entityOfId(input.stackId) !== 'Stack') return notFound('stack', input.stackId)
   const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
@@ -74,9 +68,9 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   const plan = await planPromotion(db, actor.teamId, input.stackId, toEnvironment, policies)
   if (!plan) return notFound('stack', input.stackId)
   const refusal =
-    why.wrongEnvironment(plan) ??
+    wrongEnvironment('stack', plan) ??
     (approval
-      ? await why.unusable(context, approval, plan, 'STACK')
+      ? await why.unusable(context, approval, plan)
       : toEnvironment === freeEnvironment
         ? null
         : await why.approvalRequired(context, plan)) ??
@@ -93,36 +87,15 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   const found = await transition(db, ruleFor(plan, approval) as unknown as Rule, call).catch((error: unknown) =>
     constrained(context, error, plan),
   )
-  if ('refusal' in found) return found
-  return settle(context, found, approval)
+  return 'refusal' in found ? found : told(await useOf(context, 'promoteStack', stack, found, approval))
 }
 
 /** The caller has seen another version of the source; its health counts here, too. */
 const seenAnother = ({ source }: PromotionPlan, expected: number | null): Refusal | null =>
   expected === null || expected === source.version ? null : versionConflict('stack', source, expected)
 
-async function settle(
-  context: Context,
-  found: Answer<LifecycleTable, LifecycleTable>,
-  approval: Approval | null,
-): Promise<Result<PromotionPayload>> {
-  switch (found.kind) {
-    case 'moved': {
-      const work = found.operation as Operation
-      const target = (found.also ?? found.born[0] ?? (await stackOf(context, work.subjectId))) as Stack
-      const used = approval && { ...(found.row as Approval) }
-      return { stack: target, operation: work, approval: used, replayed: false }
-    }
-    case 'replayed':
-      return replay(context, found)
-    case 'key-reused':
-      return keyReused('promoteStack', found)
-    // Something has changed since it was looked at: look again, and tell what it is.
-    case 'missing':
-    case 'refused':
-      throw new NameMoved()
-  }
-}
+const paid = ({ target, ...rest }: Used<typeof stack>): PromotionPayload => ({ stack: target, ...rest })
+const told = (used: Used<typeof stack> | Refusal): Result<PromotionPayload> => ('refusal' in used ? used : paid(used))
 
 function ruleFor(plan: PromotionPlan, approval: Approval | null) {
   if (approval) return plan.target ? rules.promoteInto : rules.promoteNew
@@ -172,28 +145,4 @@ async function constrained(context: Context, error: unknown, plan: PromotionPlan
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'plan_cap') return why.quotaExceeded(context, plan)
   throw error.constraint === 'stack_name' || error.constraint === 'secret_name' ? new NameMoved() : error
-}
-
-async function stackOf({ db, actor }: Context, id: string): Promise<Stack> {
-  const [row] = await db
-    .select()
-    .from(stack)
-    .where(and(eq(stack.id, id), eq(stack.teamId, actor.teamId)))
-  if (!row) throw new Error(`the promoted stack ${id} is gone`)
-  return row
-}
-
-/** The answer that an earlier call under the same key was given, with the objects as they are now. */
-async function replay(context: Context, { subjectId, operationId }: Replayed): Promise<PromotionPayload> {
-  const [work] = await context.db
-    .select()
-    .from(operation)
-    .where(eq(operation.id, String(operationId)))
-  if (!work) throw new Error(`the replayed operation ${operationId} is gone`)
-  return {
-    stack: await stackOf(context, work.subjectId),
-    operation: work,
-    approval: await approvalOf(context.db, context.actor.teamId, subjectId),
-    replayed: true,
-  }
 }

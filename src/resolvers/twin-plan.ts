@@ -5,7 +5,8 @@ import type { Context } from '../context.ts'
 import { entityOfId } from '../db/id.ts'
 import { resource } from '../db/resource.ts'
 import { liveResourceStates } from '../lifecycle/resource.ts'
-import { callInstead, lookAt, type Refusal, type Remedy, refuse, validationFailed } from '../refusals.ts'
+import { callInstead, lookAt, type Refusal, type Remedy, refuse } from '../refusals.ts'
+import { wrongEnvironment } from './approval-use.ts'
 import { digestOf } from './promotion-plan.ts'
 import { openApprovalOf } from './promotion-read.ts'
 import { liveNamed, type Resource, wrongState } from './resource-refusal.ts'
@@ -19,9 +20,6 @@ export interface TwinPlan {
   /** SHA-256 in hex of the definition: type, name, source and target environment. */
   readonly digest: string
 }
-
-/** The environment into which nothing has to be approved. */
-export const freeEnvironment = 'development'
 
 /** The plan as rows are now; null when there is no such resource in the team. */
 export async function planTwin(
@@ -49,21 +47,10 @@ export const shownTwin = ({ source, toEnvironment }: TwinPlan): Record<string, u
   toEnvironment,
 })
 
-/** A twin is of another environment. */
-export const wrongEnvironment = ({ source, toEnvironment }: TwinPlan): Refusal | null =>
-  source.environment === toEnvironment
-    ? validationFailed([
-        {
-          path: ['input', 'toEnvironment'],
-          message: `is ${toEnvironment}, where the resource is already: name another one`,
-        },
-      ])
-    : null
-
 /** What can be known to be wrong before anything is asked or changed. */
 export async function refuseTwin(context: Context, plan: TwinPlan): Promise<Refusal | null> {
   const { source, existing } = plan
-  const wrong = wrongEnvironment(plan)
+  const wrong = wrongEnvironment('resource', plan)
   if (wrong) return wrong
   if (!liveResourceStates.includes(source.state)) return wrongState(context.db, 'sendResource', source)
   if (existing) return twinExists(existing)

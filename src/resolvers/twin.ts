@@ -1,22 +1,19 @@
 // Twins of resources in other environments: asked for and made. Everything that can be told to be wrong is told before, read
 // only; then one statement decides, and what it could not do is looked at and told from the rows anew.
 import { randomBytes } from 'node:crypto'
-import { and, eq } from 'drizzle-orm'
 import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
-import { operation } from '../db/operation.ts'
 import { resource } from '../db/resource.ts'
-import type { LifecycleTable } from '../db/tables.ts'
 import { lookAt, notFound, type Refusal, refuse } from '../refusals.ts'
 import type { Approval } from './approval-refusal.ts'
+import { freeEnvironment, type Used, usedBefore, useOf, wrongEnvironment } from './approval-use.ts'
 import {
   answer,
   type CallInput,
   callOptions,
   causeOf,
   faulty,
-  keyReused,
   type Payload,
   type Result,
   refuseFaults,
@@ -26,20 +23,12 @@ import { check, promoteInput, requestTwinInput } from './input.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { planIsFull } from './plan.ts'
 import { approvalOf, type SeenApproval } from './promotion-read.ts'
-import { notApproved } from './promotion-refusal.ts'
+import { mismatch, notApproved } from './promotion-refusal.ts'
 import { askedBefore, bringApproval } from './promotion-request.ts'
 import { answeredBefore } from './read-back.ts'
 import { newPassword, type Resource } from './resource.ts'
-import { type Answer, type Call, type Operation, type Replayed, type Rule, transition } from './transition.ts'
-import {
-  freeEnvironment,
-  planTwin,
-  refuseTwin,
-  shownTwin,
-  type TwinPlan,
-  waysToTwin,
-  wrongEnvironment,
-} from './twin-plan.ts'
+import { type Call, type Operation, type Rule, transition } from './transition.ts'
+import { planTwin, refuseTwin, shownTwin, type TwinPlan, waysToTwin } from './twin-plan.ts'
 import * as rules from './twin-rule.ts'
 
 export interface TwinRequestPayload extends Payload {
@@ -100,7 +89,7 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
   const { db, actor } = context
   const options = callOptions('twinResource', input, checked)
   const before = await answeredBefore(db, { ...causeOf(context), ...options })
-  if (before) return before.kind === 'key-reused' ? keyReused('twinResource', before) : replay(context, before)
+  if (before) return told(await usedBefore(context, 'twinResource', resource, before))
 
   // In this order: a twin that the plan shows was not made by an approval that is seen unused after it.
   const plan = await planTwin(db, actor.teamId, input.resourceId, toEnvironment)
@@ -108,7 +97,7 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
   const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
   if (approvalId !== null && !approval) return notFound('promotionApproval', approvalId)
   const refusal =
-    wrongEnvironment(plan) ??
+    wrongEnvironment('resource', plan) ??
     (approval ? await unusable(context, approval, plan) : null) ??
     seenAnother(plan, checked.expectedVersion) ??
     (await refuseTwin(context, plan)) ??
@@ -123,25 +112,20 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
     if (error.constraint === 'resource_name') throw new NameMoved()
     throw error
   })
-  return 'refusal' in found ? found : settle(context, found, approval)
+  return 'refusal' in found ? found : told(await useOf(context, 'twinResource', resource, found, approval))
 }
 
 /** Why this approval cannot be used for this twin; null when it can. */
 async function unusable(context: Context, approval: SeenApproval, plan: TwinPlan): Promise<Refusal | null> {
-  const { kind, subjectId, toEnvironment, planDigest } = approval
-  const facts = { promotionApproval: approval }
-  const look = lookAt('promotionApproval', { id: approval.id }, 'See what it is for.')
-  if (kind !== 'TWIN' || subjectId !== plan.source.id || toEnvironment !== plan.toEnvironment) {
-    const of = `${kind === 'STACK' ? 'the promotion' : 'a twin'} of ${subjectId} into ${toEnvironment}`
-    const message = `The approval is for ${of}, not for this. It was not used up.`
-    return refuse('ApprovalMismatch', { message, facts, remedies: [look] })
-  }
-  const wrong = await notApproved(context, approval)
-  if (wrong || planDigest === plan.digest) return wrong
+  const wrong = mismatch(approval, plan, 'TWIN') ?? (await notApproved(context, approval))
+  if (wrong || approval.planDigest === plan.digest) return wrong
   return refuse('ApprovalStale', {
     message: `The twin would be another one than was approved. The approval was not used up.`,
-    facts,
-    remedies: [...(await waysToTwin(context, plan)), look],
+    facts: { promotionApproval: approval },
+    remedies: [
+      ...(await waysToTwin(context, plan)),
+      lookAt('promotionApproval', { id: approval.id }, 'See what it is for.'),
+    ],
   })
 }
 
@@ -179,45 +163,5 @@ function callFor(
   }
 }
 
-async function settle(
-  context: Context,
-  found: Answer<LifecycleTable, LifecycleTable>,
-  approval: Approval | null,
-): Promise<Result<TwinPayload>> {
-  switch (found.kind) {
-    case 'moved': {
-      const work = found.operation as Operation
-      const twin = (found.born[0] ?? (await twinOf(context, work.subjectId))) as Resource
-      return { resource: twin, operation: work, approval: approval && (found.row as Approval), replayed: false }
-    }
-    case 'replayed':
-      return replay(context, found)
-    case 'key-reused':
-      return keyReused('twinResource', found)
-    // Something has changed since it was looked at: look again, and tell what it is.
-    case 'missing':
-    case 'refused':
-      throw new NameMoved()
-  }
-}
-
-async function twinOf({ db, actor }: Context, id: string): Promise<Resource> {
-  const [row] = await db
-    .select()
-    .from(resource)
-    .where(and(eq(resource.id, id), eq(resource.teamId, actor.teamId)))
-  if (!row) throw new Error(`the twin ${id} is gone`)
-  return row
-}
-
-/** The answer that an earlier call under the same key was given, with the objects as they are now. */
-async function replay(context: Context, { subjectId, operationId }: Replayed): Promise<TwinPayload> {
-  const { db, actor } = context
-  const [work] = await db
-    .select()
-    .from(operation)
-    .where(and(eq(operation.id, String(operationId)), eq(operation.teamId, actor.teamId)))
-  if (!work) throw new Error(`the replayed operation ${operationId} is gone`)
-  const approval = await approvalOf(db, actor.teamId, subjectId)
-  return { resource: await twinOf(context, work.subjectId), operation: work, approval, replayed: true }
-}
+const paid = ({ target, ...rest }: Used<typeof resource>): TwinPayload => ({ resource: target, ...rest })
+const told = (used: Used<typeof resource> | Refusal): Result<TwinPayload> => ('refusal' in used ? used : paid(used))

@@ -2,7 +2,8 @@
 import { stackMachine } from '../lifecycle/stack.ts'
 import * as calls from '../resolvers/promotion.ts'
 import { declareMutation } from './mutation.ts'
-import { ApprovalRef, OperationRef, StackRef } from './ref.ts'
+import { approvalInput, approvalRefusals, approvalUsed } from './promotion.ts'
+import { OperationRef, StackRef } from './ref.ts'
 
 declareMutation<calls.PromotionPayload>({
   name: 'promoteStack',
@@ -16,8 +17,7 @@ declareMutation<calls.PromotionPayload>({
   versioned: true,
   input: (t) => ({
     stackId: t.id({ required: true, description: 'The source, `stk_…`; `expectedVersion` is about it.' }),
-    toEnvironment: t.string({ required: true, description: 'Where to: another environment than its own.' }),
-    approvalId: t.id({ description: 'An approval that is APPROVED, `apr_…`; may be left out for `development`.' }),
+    ...approvalInput(t),
   }),
   payload: (t) => ({
     stack: t.field({
@@ -32,25 +32,8 @@ declareMutation<calls.PromotionPayload>({
       description: 'The roll-out that was accepted: follow it until it has ended.',
       resolve: (row) => row.operation,
     }),
-    approval: t.field({
-      type: ApprovalRef,
-      nullable: true,
-      description: 'The approval, EXECUTED now; null where none was needed.',
-      resolve: (row) => row.approval,
-    }),
+    approval: approvalUsed(t),
   }),
-  refusals: [
-    'ApprovalRequired',
-    'ApprovalNotApproved',
-    'ApprovalMismatch',
-    'ApprovalExpired',
-    'ApprovalAlreadyExecuted',
-    'ApprovalStale',
-    'NoServices',
-    'MissingImage',
-    'SecretUnresolved',
-    'QuotaExceeded',
-    'StackDeleting',
-  ],
+  refusals: [...approvalRefusals, 'NoServices', 'MissingImage', 'SecretUnresolved', 'QuotaExceeded', 'StackDeleting'],
   resolve: calls.promoteStack,
 })

@@ -4,8 +4,14 @@ import { entityOfId } from '../db/id.ts'
 import { promotionApprovalMachine } from '../lifecycle/promotion-approval.ts'
 import { approvalActions } from '../resolvers/allowed-action.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
-import { type ApprovalFilter, approvalFilter, copyPolicies, promotionApprovals } from '../resolvers/promotion-read.ts'
-import { builder } from './builder.ts'
+import {
+  type ApprovalFilter,
+  type ApprovalView,
+  approvalFilter,
+  copyPolicies,
+  promotionApprovals,
+} from '../resolvers/promotion-read.ts'
+import { builder, type Fields, type InputFields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { eventsField } from './event.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
@@ -33,6 +39,29 @@ const KindRef = builder.enumType('PromotionKind', {
     TWIN: { value: 'TWIN', description: 'A twin of a resource: `twinResource`.' },
   } as const,
 })
+
+/** What the mutations that use an approval take besides their source. */
+export const approvalInput = (t: InputFields) => ({
+  toEnvironment: t.string({ required: true, description: 'Where to: another environment than its own.' }),
+  approvalId: t.id({ description: 'An approval that is APPROVED, `apr_…`; may be left out for `development`.' }),
+})
+/** And what they show of it. */
+export const approvalUsed = <R extends { readonly approval: ApprovalView | null }>(t: Fields<R>) =>
+  t.field({
+    type: ApprovalRef,
+    nullable: true,
+    description: 'The approval, EXECUTED now; null where none was needed.',
+    resolve: (row) => (row as R).approval,
+  })
+/** Why an approval cannot be used. */
+export const approvalRefusals = [
+  'ApprovalRequired',
+  'ApprovalNotApproved',
+  'ApprovalMismatch',
+  'ApprovalExpired',
+  'ApprovalAlreadyExecuted',
+  'ApprovalStale',
+] as const
 
 ApprovalRef.implement({
   description:

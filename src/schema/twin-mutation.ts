@@ -2,7 +2,8 @@
 import { resourceMachine } from '../lifecycle/resource.ts'
 import * as calls from '../resolvers/twin.ts'
 import { declareMutation } from './mutation.ts'
-import { ApprovalRef, OperationRef, ResourceRef } from './ref.ts'
+import { approvalInput, approvalRefusals, approvalUsed } from './promotion.ts'
+import { OperationRef, ResourceRef } from './ref.ts'
 
 declareMutation<calls.TwinPayload>({
   name: 'twinResource',
@@ -15,8 +16,7 @@ declareMutation<calls.TwinPayload>({
   versioned: true,
   input: (t) => ({
     resourceId: t.id({ required: true, description: 'The source, `res_…`; `expectedVersion` is about it.' }),
-    toEnvironment: t.string({ required: true, description: 'Where to: another environment than its own.' }),
-    approvalId: t.id({ description: 'An approval that is APPROVED, `apr_…`; may be left out for `development`.' }),
+    ...approvalInput(t),
   }),
   payload: (t) => ({
     resource: t.field({
@@ -31,24 +31,8 @@ declareMutation<calls.TwinPayload>({
       description: 'The provision that was accepted: follow it until it has ended.',
       resolve: (row) => row.operation,
     }),
-    approval: t.field({
-      type: ApprovalRef,
-      nullable: true,
-      description: 'The approval, EXECUTED now; null where none was needed.',
-      resolve: (row) => row.approval,
-    }),
+    approval: approvalUsed(t),
   }),
-  refusals: [
-    'ApprovalRequired',
-    'ApprovalNotApproved',
-    'ApprovalMismatch',
-    'ApprovalExpired',
-    'ApprovalAlreadyExecuted',
-    'ApprovalStale',
-    'TwinExists',
-    'ResourceTypeUnavailable',
-    'ResourceAlreadyDeleted',
-    'QuotaExceeded',
-  ],
+  refusals: [...approvalRefusals, 'TwinExists', 'ResourceTypeUnavailable', 'ResourceAlreadyDeleted', 'QuotaExceeded'],
   resolve: calls.twinResource,
 })
