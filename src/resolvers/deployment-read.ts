@@ -1,13 +1,13 @@
 // Reading deployments: the team's list, many by id, and the environment of many, each in one statement. The environment
 // is left out of lists: it may be 64 KB a row, and few who list want it.
-import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { getTableColumns } from 'drizzle-orm'
 import { deployment } from '../db/deployment.ts'
 import type { Env } from '../db/env.ts'
 import type { DeploymentState } from '../lifecycle/deployment.ts'
 import { lookUp } from './look-up.ts'
-import { defineList, names, storable } from './page.ts'
+import { type NamedFilter, namedConditions } from './named-list.ts'
+import { defineList } from './page.ts'
 import type { Database } from './transition.ts'
-import { listParam, textParam } from './transition-statement.ts'
 
 const {
   env,
@@ -25,29 +25,14 @@ export type DeploymentView = Omit<
   readonly env?: Env
 }
 
-export interface DeploymentFilter {
-  readonly environment?: string | null
-  readonly name?: string | null
-  readonly states?: readonly DeploymentState[] | null
-}
+export type DeploymentFilter = NamedFilter<DeploymentState>
 
 export const deployments = defineList<DeploymentView>({
   name: 'deployments',
   table: deployment,
   columns: shown,
   key: 'created',
-  filters: {
-    environment: eq(deployment.environment, textParam('environment')),
-    name: eq(deployment.name, textParam('name')),
-    states: sql`${deployment.state} = any(${listParam('states')})`,
-  },
-})
-
-/** The parameters of the list's filter. Throws `BadUserInput`. */
-export const deploymentFilter = (filter: DeploymentFilter | null | undefined) => ({
-  environment: storable('filter.environment', filter?.environment),
-  name: storable('filter.name', filter?.name),
-  states: names(filter?.states),
+  filters: namedConditions(deployment),
 })
 
 /** Deployments of the team by id, in the order asked for; null where there is none. */

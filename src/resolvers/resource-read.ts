@@ -1,12 +1,13 @@
 // Reading resources: the team's list, many by id, and the sealed URL of many, each in one statement. What is sealed is left
 // out of everything but its own read.
-import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { getTableColumns, sql } from 'drizzle-orm'
 import { resource } from '../db/resource.ts'
 import type { ResourceState } from '../lifecycle/resource.ts'
 import { lookUp } from './look-up.ts'
-import { defineList, names, storable } from './page.ts'
+import { type NamedFilter, namedConditions, namedFilter } from './named-list.ts'
+import { defineList, storable } from './page.ts'
 import type { Database } from './transition.ts'
-import { listParam, textParam } from './transition-statement.ts'
+import { textParam } from './transition-statement.ts'
 
 const {
   password: _password,
@@ -22,11 +23,8 @@ export type ResourceView = Omit<
   'password' | 'nextPassword' | 'connection' | 'incarnation'
 >
 
-export interface ResourceFilter {
-  readonly environment?: string | null
-  readonly name?: string | null
+export interface ResourceFilter extends NamedFilter<ResourceState> {
   readonly type?: string | null
-  readonly states?: readonly ResourceState[] | null
 }
 
 export const resources = defineList<ResourceView>({
@@ -34,20 +32,13 @@ export const resources = defineList<ResourceView>({
   table: resource,
   columns: shown,
   key: 'created',
-  filters: {
-    environment: eq(resource.environment, textParam('environment')),
-    name: eq(resource.name, textParam('name')),
-    type: sql`${resource.type} = ${textParam('type')}`,
-    states: sql`${resource.state} = any(${listParam('states')})`,
-  },
+  filters: { ...namedConditions(resource), type: sql`${resource.type} = ${textParam('type')}` },
 })
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */
 export const resourceFilter = (filter: ResourceFilter | null | undefined) => ({
-  environment: storable('filter.environment', filter?.environment),
-  name: storable('filter.name', filter?.name),
+  ...namedFilter(filter),
   type: storable('filter.type', filter?.type),
-  states: names(filter?.states),
 })
 
 /** Resources of the team by id, in the order asked for; null where there is none. */

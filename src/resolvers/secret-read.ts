@@ -5,39 +5,25 @@ import { statementOf } from '../db/prepared.ts'
 import { secret } from '../db/secret.ts'
 import type { SecretState } from '../lifecycle/secret.ts'
 import { lookUp } from './look-up.ts'
-import { defineList, names, storable } from './page.ts'
+import { type NamedFilter, namedConditions } from './named-list.ts'
+import { defineList } from './page.ts'
 import { referableSecrets } from './reference.ts'
 import type { Database } from './transition.ts'
-import { listParam, textParam } from './transition-statement.ts'
+import { textParam } from './transition-statement.ts'
 
 const { value: _value, ...shown } = getTableColumns(secret)
 
 /** A secret without its value. */
 export type SecretView = Omit<typeof secret.$inferSelect, 'value'>
 
-export interface SecretFilter {
-  readonly environment?: string | null
-  readonly name?: string | null
-  readonly states?: readonly SecretState[] | null
-}
+export type SecretFilter = NamedFilter<SecretState>
 
 export const secrets = defineList<SecretView>({
   name: 'secrets',
   table: secret,
   columns: shown,
   key: 'created',
-  filters: {
-    environment: eq(secret.environment, textParam('environment')),
-    name: eq(secret.name, textParam('name')),
-    states: sql`${secret.state} = any(${listParam('states')})`,
-  },
-})
-
-/** The parameters of the list's filter. Throws `BadUserInput`. */
-export const secretFilter = (filter: SecretFilter | null | undefined) => ({
-  environment: storable('filter.environment', filter?.environment),
-  name: storable('filter.name', filter?.name),
-  states: names(filter?.states),
+  filters: namedConditions(secret),
 })
 
 /** Secrets of the team by id, in the order asked for; null where there is none. */

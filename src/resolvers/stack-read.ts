@@ -1,13 +1,13 @@
 // Reading stacks: the team's list, many by id, and the environment of many, each in one statement. The environment is left
 // out of lists: it may be 64 KB a row, and few who list want it.
-import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { getTableColumns } from 'drizzle-orm'
 import type { Env } from '../db/env.ts'
 import { stack } from '../db/stack.ts'
 import type { StackState } from '../lifecycle/stack.ts'
 import { lookUp } from './look-up.ts'
-import { defineList, names, storable } from './page.ts'
+import { type NamedFilter, namedConditions } from './named-list.ts'
+import { defineList } from './page.ts'
 import type { Database } from './transition.ts'
-import { listParam, textParam } from './transition-statement.ts'
 
 const {
   env,
@@ -22,29 +22,14 @@ export type StackView = Omit<typeof stack.$inferSelect, 'env' | 'envRevision' | 
   readonly env?: Env
 }
 
-export interface StackFilter {
-  readonly environment?: string | null
-  readonly name?: string | null
-  readonly states?: readonly StackState[] | null
-}
+export type StackFilter = NamedFilter<StackState>
 
 export const stacks = defineList<StackView>({
   name: 'stacks',
   table: stack,
   columns: shown,
   key: 'created',
-  filters: {
-    environment: eq(stack.environment, textParam('environment')),
-    name: eq(stack.name, textParam('name')),
-    states: sql`${stack.state} = any(${listParam('states')})`,
-  },
-})
-
-/** The parameters of the list's filter. Throws `BadUserInput`. */
-export const stackFilter = (filter: StackFilter | null | undefined) => ({
-  environment: storable('filter.environment', filter?.environment),
-  name: storable('filter.name', filter?.name),
-  states: names(filter?.states),
+  filters: namedConditions(stack),
 })
 
 /** Stacks of the team by id, in the order asked for; null where there is none. */

@@ -2,7 +2,8 @@
 import { entityOfId } from '../db/id.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { deploymentActions } from '../resolvers/allowed-action.ts'
-import { type DeploymentFilter, deploymentFilter, deployments } from '../resolvers/deployment-read.ts'
+import { type DeploymentFilter, deployments } from '../resolvers/deployment-read.ts'
+import { namedFilter } from '../resolvers/named-list.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
@@ -88,7 +89,7 @@ builder.queryFields((t) => ({
     args: { ...pageArgs(), filter: t.arg({ type: Filter, description: 'Which ones.' }) },
     complexity: pageCost,
     resolve: async (_root, args, context) => {
-      const filter = deploymentFilter(args.filter as DeploymentFilter | null)
+      const filter = namedFilter(args.filter as DeploymentFilter | null)
       const { db, actor } = context
       const page = await pageOf(db, actor.teamId, deployments, args, filter)
       return connect(context, deployments, page, () => countOf(db, actor.teamId, deployments, filter))

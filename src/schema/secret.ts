@@ -2,8 +2,9 @@
 import { entityOfId } from '../db/id.ts'
 import { secretMachine } from '../lifecycle/secret.ts'
 import { secretActions } from '../resolvers/allowed-action.ts'
+import { namedFilter } from '../resolvers/named-list.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
-import { type SecretFilter, secretFilter, secrets } from '../resolvers/secret-read.ts'
+import { type SecretFilter, secrets } from '../resolvers/secret-read.ts'
 import { maxUses, type SecretUse } from '../resolvers/secret-use.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
@@ -76,7 +77,7 @@ builder.queryFields((t) => ({
     args: { ...pageArgs(), filter: t.arg({ type: Filter, description: 'Which ones.' }) },
     complexity: pageCost,
     resolve: async (_root, args, context) => {
-      const filter = secretFilter(args.filter as SecretFilter | null)
+      const filter = namedFilter(args.filter as SecretFilter | null)
       const { db, actor } = context
       const page = await pageOf(db, actor.teamId, secrets, args, filter)
       return connect(context, secrets, page, () => countOf(db, actor.teamId, secrets, filter))

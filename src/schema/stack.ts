@@ -2,9 +2,10 @@
 import { entityOfId } from '../db/id.ts'
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { stackActions } from '../resolvers/allowed-action.ts'
+import { namedFilter } from '../resolvers/named-list.ts'
 import { countOf, pageOf } from '../resolvers/page.ts'
 import { type ShownService, servicesOf } from '../resolvers/stack-progress.ts'
-import { type StackFilter, stackFilter, stacks } from '../resolvers/stack-read.ts'
+import { type StackFilter, stacks } from '../resolvers/stack-read.ts'
 import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { envField } from './env.ts'
@@ -101,7 +102,7 @@ builder.queryFields((t) => ({
     args: { ...pageArgs(), filter: t.arg({ type: Filter, description: 'Which ones.' }) },
     complexity: pageCost,
     resolve: async (_root, args, context) => {
-      const filter = stackFilter(args.filter as StackFilter | null)
+      const filter = namedFilter(args.filter as StackFilter | null)
       const { db, actor } = context
       const page = await pageOf(db, actor.teamId, stacks, args, filter)
       return connect(context, stacks, page, () => countOf(db, actor.teamId, stacks, filter))
