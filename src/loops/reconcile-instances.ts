@@ -14,7 +14,7 @@ const batch = 200
 const everyMs = 60_000
 const itemTimeoutMs = 10_000
 
-type Asked = Pick<RuntimeDriver, 'observe' | 'observeInstance'>
+type Asked = Pick<RuntimeDriver, 'observeInstance'>
 type Verdict = 'moved' | 'unchanged' | 'skipped'
 /** Gives up what was captured; false when it is not as it was any more. */
 type GiveUp = (rule: unknown, captured: Readonly<Record<string, string | number>>) => Promise<boolean>
@@ -102,11 +102,8 @@ type End = { readonly kind: 'unchanged' | 'skipped' } | { readonly kind: 'gone';
 /** What has become of that very run. */
 async function endOf(driver: Asked, ref: WorkloadRef, instanceId: string, signal: AbortSignal): Promise<End> {
   const answer = await within(signal, driver.observeInstance(ref, instanceId, signal))
-  if (answer === 'running') return { kind: 'unchanged' }
-  if (answer !== 'gone') return { kind: 'skipped' }
-  const seen = await within(signal, driver.observe(ref, signal))
-  const exited = seen?.kind === 'done' && seen.value.state === 'exited' ? seen.value : null
-  return { kind: 'gone', reason: exited?.instanceId === instanceId ? exited.reason : 'the app is gone' }
+  if (answer?.state === 'running') return { kind: 'unchanged' }
+  return answer?.state === 'gone' ? { kind: 'gone', reason: answer.reason } : { kind: 'skipped' }
 }
 
 /** Null for a driver that throws or does not answer in time. */

@@ -60,7 +60,7 @@ export function runtimeAddressConformance(name: string, make: () => Promise<Runt
       expect(await reserve(ref, fenceOf(ref, 1, 'op-1', 2), harness.driver())).toBe(url)
       const first = await run(harness.driver(), healthy(ref), fenceOf(ref, 1, 'op-1', 2))
       expect(await reserve(ref, fenceOf(ref, 1, 'op-1', 2), harness.driver())).toBe(url)
-      expect(await driver.observeInstance(ref, first.instanceId, calm)).toBe('running')
+      expect(await driver.observeInstance(ref, first.instanceId, calm)).toMatchObject({ state: 'running' })
       expect(await stop(ref, fenceOf(ref, 2))).toMatchObject({ kind: 'done' })
       expect(await harness.countAddresses(ref)).toBe(1)
       expect(await reserve(ref, fenceOf(ref, 3))).toBe(url)

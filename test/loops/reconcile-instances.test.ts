@@ -15,6 +15,9 @@ const signal = new AbortController().signal
 const passOf = (driver: Parameters<typeof reconcileInstancesLoop>[1]) =>
   reconcileInstancesLoop(stage.open({ slots: 1 }).db, driver, () => {}).pass(signal)
 
+const unknown = { state: 'unknown', reason: 'No answer' } as const
+const gone = { state: 'gone', reason: 'The app is gone' } as const
+
 async function healthy() {
   const { driver } = stage.replica()
   const id = await stage.deploy()
@@ -42,7 +45,7 @@ test('what was asked about a moment ago is left alone', async () => {
 
 describe('any doubt leaves it as it is', () => {
   test.each([
-    ['an unknown answer', async () => 'unknown' as const],
+    ['an unknown answer', async () => unknown],
     ['a driver that throws', async () => Promise.reject(new Error('broken'))],
   ])('%s', async (_, observeInstance) => {
     const { driver, id, ref } = await healthy()
@@ -57,7 +60,7 @@ describe('any doubt leaves it as it is', () => {
     const observeInstance = async () => {
       await redeployDeployment(stage.context, { id })
       await stage.reaches(id, 'HEALTHY')
-      return 'gone' as const
+      return gone
     }
     expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
     const after = await stage.deployment(id)

@@ -18,9 +18,12 @@ afterEach(async () => {
 })
 afterAll(() => stage.close())
 
-type Asked = Pick<RuntimeDriver, 'observe' | 'observeInstance'>
+type Asked = Pick<RuntimeDriver, 'observeInstance'>
 const passOf = (driver: Asked, signal = new AbortController().signal) =>
   reconcileInstancesLoop(stage.context.db, driver, () => {}).pass(signal)
+
+const unknown = { state: 'unknown', reason: 'No answer' } as const
+const gone = { state: 'gone', reason: 'The app is gone' } as const
 
 async function healthy(...names: string[]) {
   const { driver } = stage.replica()
@@ -50,7 +53,7 @@ test('all services that are gone are told of at once, and doubt about another on
   driver.crash(ref('web'), 'it ran out of memory')
   driver.crash(ref('db'), 'it exited with code 1')
   const observeInstance: Asked['observeInstance'] = async (of, ...rest) =>
-    of.incarnation.endsWith('-api') ? 'unknown' : driver.observeInstance(of, ...rest)
+    of.incarnation.endsWith('-api') ? unknown : driver.observeInstance(of, ...rest)
   expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 1, unchanged: 0, skipped: 0 })
   expect(await stage.stack(id)).toMatchObject({
     stateReason: 'web: it ran out of memory; db: it exited with code 1',
@@ -69,7 +72,7 @@ test('what was asked about a moment ago is left alone, and what is not HEALTHY i
 
 describe('any doubt leaves it as it is:', () => {
   test.each([
-    ['an unknown answer', async () => 'unknown' as const],
+    ['an unknown answer', async () => unknown],
     ['a driver that throws', async () => Promise.reject(new Error('broken'))],
   ])('%s', async (_, observeInstance) => {
     const { driver, id, ref } = await healthy('web', 'api')
@@ -95,7 +98,7 @@ describe('any doubt leaves it as it is:', () => {
     const observeInstance = async () => {
       if ((await stage.stack(id)).generation === 1) await redeployStack(stage.context, { id })
       await until(async () => expect(await stage.stack(id)).toMatchObject({ state: 'HEALTHY', generation: 2 }))
-      return 'gone' as const
+      return gone
     }
     expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
     const after = await stage.stack(id)
@@ -109,7 +112,7 @@ describe('any doubt leaves it as it is:', () => {
     const observeInstance = async () => {
       await deleteStack(stage.context, { id })
       await stage.comesTo(id, 'DELETED')
-      return 'gone' as const
+      return gone
     }
     expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
   })

@@ -44,9 +44,18 @@ export type Observation =
   | { readonly state: 'exited'; readonly instanceId: string; readonly generation: number; readonly reason: string }
   | { readonly state: 'absent' }
 
+/** What has become of one very run. */
+export type InstanceObservation =
+  /** `detail` is one sentence on why it is not healthy. */
+  | { readonly state: 'running'; readonly healthy: boolean; readonly detail: string | null }
+  | { readonly state: 'gone'; readonly reason: string }
+  | { readonly state: 'unknown'; readonly reason: string }
+
 export interface OwnedWorkload extends WorkloadRef {
+  /** Of the run that lives; null when none does. */
   readonly instanceId: string | null
   readonly generation: number
+  /** Of the run that lives. Nothing tells since when an address has been held. */
   readonly startedAt: Date | null
 }
 
@@ -75,8 +84,11 @@ export interface RuntimeDriver {
   ensure(spec: WorkloadSpec, fence: Fence, signal: AbortSignal): Promise<Outcome<RunningWorkload>>
   /** What is there of this incarnation, now. Changes nothing. */
   observe(ref: WorkloadRef, signal: AbortSignal): Promise<Outcome<Observation>>
-  /** What became of one very run: only `gone` may be taken as an end; any doubt is `unknown`. */
-  observeInstance(ref: WorkloadRef, instanceId: string, signal: AbortSignal): Promise<'running' | 'gone' | 'unknown'>
+  /**
+   * What has become of that very run, and whether it is healthy; never what has taken its place. Only `gone` may be taken as
+   * an end: any doubt is `unknown`. A health check that fails, or is not answered within 3 s, is a run that is not healthy.
+   */
+  observeInstance(ref: WorkloadRef, instanceId: string, signal: AbortSignal): Promise<InstanceObservation>
   /** Ends the run and keeps what is needed to start again, its url too. `working` while it ends. Absent is done. */
   stop(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /**
@@ -87,6 +99,9 @@ export interface RuntimeDriver {
   remove(ref: WorkloadRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** The last `maxBytes` of what the workload wrote, oldest first. */
   logs(ref: WorkloadRef, maxBytes: number, signal: AbortSignal): Promise<Outcome<string>>
-  /** Everything that this driver made and that is still there, a reserved address without a run included. */
+  /**
+   * Everything that this driver made and that is still there, a reserved address without a run included: all of it, or
+   * not `done`. Whoever takes what is not in it for gone, or what no row speaks of for an orphan, relies on that.
+   */
   listOwned(signal: AbortSignal): Promise<Outcome<readonly OwnedWorkload[]>>
 }

@@ -2,6 +2,7 @@
 // and nothing that waits. It outlives the driver instances that share it, as processes outlive a control plane.
 import { done, type Fence, type Outcome, refused, stale, working } from '../outcome.ts'
 import type {
+  InstanceObservation,
   Observation,
   OwnedWorkload,
   RunningWorkload,
@@ -145,10 +146,15 @@ export class FakeWorld {
     return done({ state: 'running', instanceId, url, generation, healthy })
   }
 
-  observeInstance(ref: WorkloadRef, instanceId: string): 'running' | 'gone' | 'unknown' {
+  observeInstance(ref: WorkloadRef, instanceId: string): InstanceObservation {
     const workload = this.#workloads.get(keyOf(ref))
-    if (workload?.alive && workload.run?.instanceId === instanceId) return 'running'
-    return workload?.ended.includes(instanceId) ? 'gone' : 'unknown'
+    const current = workload?.run?.instanceId === instanceId
+    if (workload?.alive && current) {
+      const { healthy } = workload
+      return { state: 'running', healthy, detail: healthy ? null : 'GET /healthz answered 500' }
+    }
+    if (!workload?.ended.includes(instanceId)) return { state: 'unknown', reason: 'Nothing is known of that run' }
+    return { state: 'gone', reason: current ? workload.endReason : 'The run was ended' }
   }
 
   end(ref: WorkloadRef, fence: Fence, call: 'stop' | 'remove'): Outcome<null> {

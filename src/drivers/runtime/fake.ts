@@ -121,9 +121,9 @@ function onWorld(shared: Shared): FakeDriver {
       ),
     observeInstance: (ref, instanceId, signal) =>
       run(callOf('observeInstance', ref), signal, () => world.observeInstance(ref, instanceId), {
-        outcome: () => 'unknown',
-        told: (said) => said,
-        absent: 'gone',
+        outcome: (outcome) => ({ state: 'unknown', reason: 'reason' in outcome ? outcome.reason : '' }),
+        told: ({ state }) => state,
+        absent: { state: 'gone', reason: 'The app is gone' },
       }),
     stop: (ref, fence, signal) =>
       run(callOf('stop', ref, fence), signal, () => world.end(ref, fence, 'stop'), outcomes()),
@@ -140,7 +140,7 @@ function onWorld(shared: Shared): FakeDriver {
   }
 }
 
-/** How a call says what is ordered: most with outcomes, `observeInstance` with a word. */
+/** How a call says what is ordered: most with outcomes, `observeInstance` with what it has seen. */
 interface Answers<R> {
   readonly outcome: (outcome: Outcome<never>) => R
   readonly told: (value: R) => string

@@ -4,15 +4,16 @@
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { done, type Fence, type Outcome, refused, stale, unreachable, working } from '../outcome.ts'
-import type { Observation, OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
+import type { OwnedWorkload, RuntimeDriver, WorkloadRef } from './driver.ts'
 import { admit } from './fence.ts'
 import { reserveAddress } from './process-address.ts'
 import { isReserved, resolveApp } from './process-app.ts'
 import { ensureWorkload } from './process-ensure.ts'
-import { checkHealth } from './process-health.ts'
+import { errorCode } from './process-files.ts'
 import { readLogTail } from './process-log.ts'
-import { type PortRange, releasePort, urlOf } from './process-port.ts'
-import { describeExit, lifeOf, pressEnd, readExit } from './process-run.ts'
+import { observeRun, observeWorkload } from './process-observe.ts'
+import { type PortRange, releasePort } from './process-port.ts'
+import { lifeOf, pressEnd } from './process-run.ts'
 import { admittedState, holdsPort, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
 import { guarded, inTurn, type ProcessSettings, placeOf } from './process-turn.ts'
 
@@ -29,7 +30,7 @@ export interface ProcessDriverOptions {
   readonly portRange?: PortRange
   /** Of each of the two log files of a workload; default 1 MiB. */
   readonly logBytes?: number
-  /** Of one health check; default 1000. */
+  /** Of one health check of an app that comes up; default 1000. A run that was healthy has twice as long. */
   readonly probeTimeoutMs?: number
   /** How long a call waits for another one on the same workload; default 2000. */
   readonly lockWaitMs?: number
@@ -71,20 +72,10 @@ export function createProcessDriver(options: ProcessDriverOptions): RuntimeDrive
       return wrongFence(spec, fence) ?? ensureWorkload(settings, spec, fence, signal)
     },
     async observe(ref, signal) {
-      if (signal.aborted) return unreachable('Given up before anything was done')
-      return guarded(() => observe(settings, ref, signal))
+      return guarded(() => observeWorkload(settings, ref, signal))
     },
     async observeInstance(ref, instanceId, signal) {
-      const place = placeOf(settings, ref)
-      if (place === null || signal.aborted) return 'unknown'
-      const seen = await guarded(async () => {
-        const state = await readState(place.dir, ref)
-        if (state?.ended.includes(instanceId)) return 'gone' as const
-        if (state?.run?.instanceId !== instanceId) return 'unknown' as const
-        const life = await lifeOf(place.dir, state.run)
-        return life.kind === 'ended' ? ('gone' as const) : ('running' as const)
-      })
-      return typeof seen === 'string' ? seen : 'unknown'
+      return observeRun(settings, ref, instanceId, signal)
     },
     async stop(ref, fence, signal) {
       return wrongFence(ref, fence) ?? end(settings, ref, fence, 'stop', signal)
@@ -107,26 +98,6 @@ export function createProcessDriver(options: ProcessDriverOptions): RuntimeDrive
 
 function wrongFence(ref: WorkloadRef, fence: Fence): Outcome<never> | null {
   return fence.subjectId === ref.subjectId ? null : refused('The fence is that of another subject')
-}
-
-async function observe(
-  settings: ProcessSettings,
-  ref: WorkloadRef,
-  signal: AbortSignal,
-): Promise<Outcome<Observation>> {
-  const place = placeOf(settings, ref)
-  const state = place && (await readState(place.dir, ref))
-  if (place === null || !state?.run) return done({ state: 'absent' })
-  const { instanceId, generation, port, healthPath } = state.run
-  const life = await lifeOf(place.dir, state.run)
-  if (life.kind === 'ended') {
-    const reason = state.verdict ?? describeExit(life.exit)
-    return done({ state: 'exited', instanceId, generation, reason })
-  }
-  const ending = life.kind === 'launched' || (await readExit(place.dir, instanceId)) !== null
-  const health = ending ? null : await checkHealth(port, healthPath, settings.probeTimeoutMs, signal)
-  if (health?.kind === 'aborted') return unreachable('Given up while the health check was asked')
-  return done({ state: 'running', instanceId, url: urlOf(port), generation, healthy: health?.kind === 'healthy' })
 }
 
 /** Stop and remove: the same end of the run, the one keeping what was there, its port too, the other only the fence. */
@@ -158,7 +129,8 @@ function end(
 
 async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promise<Outcome<readonly OwnedWorkload[]>> {
   const owned: OwnedWorkload[] = []
-  const names = await readdir(settings.root).catch(() => [])
+  const names = await namesIn(settings.root)
+  if (names === null) return unreachable('The folder of the workloads could not be read')
   for (const name of names.filter((entry) => !entry.startsWith('.'))) {
     if (signal.aborted) return unreachable('Given up while the workloads were listed')
     const dir = join(settings.root, name)
@@ -176,6 +148,10 @@ async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promis
   }
   return done(owned)
 }
+
+/** Nothing where there is no folder yet; null where it cannot be read, which says nothing of what is in it. */
+const namesIn = (folder: string): Promise<readonly string[] | null> =>
+  readdir(folder).catch((error) => (errorCode(error) === 'ENOENT' ? [] : null))
 
 const isForgettable = (settings: ProcessSettings, state: WorkloadState): boolean =>
   state.run === null && !holdsPort(state) && Date.now() - state.changedAt > settings.keepFencesMs
