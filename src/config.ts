@@ -4,6 +4,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { type Allowed, nothingAllowed, parseAllowed, WEBHOOK_ALLOW_FORM } from './drivers/webhook/allowed.ts'
 import { issuerFault, OIDC_ISSUER_FORM } from './oidc-address.ts'
 import { parseSecretKeys, SECRET_KEYS_FORM, type SecretKey } from './secret-keys.ts'
 import { parseToken } from './token.ts'
@@ -34,6 +35,8 @@ export interface Config {
   readonly provisionPostgresUrl: string | null
   /** Null: no REDIS resources. */
   readonly redisUrl: string | null
+  /** Which addresses that are not public webhooks may be sent to. */
+  readonly webhookAllow: Allowed
   /** Null: API tokens alone. */
   readonly oidc: { readonly issuer: string; readonly audience: string } | null
   /** Who is told what the schema is: whoever may read, or nobody. */
@@ -112,6 +115,13 @@ const variables = {
     secret: sizeOf,
     schema: anyUrl(['redis', 'rediss']).optional(),
   },
+  PAWL_WEBHOOK_ALLOW: {
+    allowed: WEBHOOK_ALLOW_FORM,
+    schema: z
+      .string()
+      .refine((text) => parseAllowed(text) !== null)
+      .optional(),
+  },
   PAWL_OIDC_ISSUER: {
     allowed: OIDC_ISSUER_FORM,
     secret: (text) => issuerFault(text) as string,
@@ -174,6 +184,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     appsDir: values.PAWL_APPS_DIR,
     provisionPostgresUrl: values.PAWL_PROVISION_POSTGRES_URL ?? null,
     redisUrl: values.PAWL_REDIS_URL ?? null,
+    webhookAllow: (values.PAWL_WEBHOOK_ALLOW && parseAllowed(values.PAWL_WEBHOOK_ALLOW)) || nothingAllowed,
     oidc:
       values.PAWL_OIDC_ISSUER === undefined
         ? null

@@ -34,6 +34,7 @@ test('without any variable: all on one laptop, embedded', () => {
     appsDir: resolve('examples'),
     provisionPostgresUrl: null,
     redisUrl: null,
+    webhookAllow: { ranges: [], hosts: new Set() },
     oidc: null,
     introspection: 'authenticated',
     trustedDocuments: null,
@@ -59,6 +60,7 @@ test('every variable is taken', () => {
     PAWL_APPS_DIR: 'apps',
     PAWL_PROVISION_POSTGRES_URL: 'postgres://u:p@db:5433/postgres',
     PAWL_REDIS_URL: 'rediss://cache:6380',
+    PAWL_WEBHOOK_ALLOW: '10.0.0.0/8, Hooks.internal,fd00::/8',
     PAWL_OIDC_ISSUER: 'https://idp.example/realms/one/',
     PAWL_OIDC_AUDIENCE: 'api://pawl',
     PAWL_INTROSPECTION: 'off',
@@ -68,6 +70,8 @@ test('every variable is taken', () => {
   expect(config).toMatchObject({ introspection: 'off', trustedDocuments: resolve('documents.json') })
   expect(config).toMatchObject({ host: '::', port: 0, dataDir: '/srv/data', role: 'worker', bootstrapToken: token })
   expect(config).toMatchObject({ appsDir: resolve('apps'), redisUrl: 'rediss://cache:6380', logLevel: 'debug' })
+  expect(config.webhookAllow.ranges.map(String)).toEqual(['10.0.0.0/8', 'fd00::/8'])
+  expect(config.webhookAllow.hosts).toEqual(new Set(['hooks.internal']))
   // As it was written: tokens name it letter by letter.
   expect(config.oidc).toEqual({ issuer: 'https://idp.example/realms/one/', audience: 'api://pawl' })
   expect(config.secretKeys).toEqual([
@@ -101,6 +105,12 @@ describe('a bad value is answered with one line', () => {
     ['PAWL_LOG_LEVEL', 'loud', 'PAWL_LOG_LEVEL is "loud"; allowed: fatal, error, warn, info, debug, trace, silent'],
   ])('%s=%j', (name, value, line) => {
     expect(complaint({ [name]: value })).toBe(line)
+  })
+
+  test.each(['10/8', '10.0.0.0/33', '10.0.0.1', 'a,,b', '0x0a.0.0.0/8'])('PAWL_WEBHOOK_ALLOW=%j', (value) => {
+    expect(complaint({ PAWL_WEBHOOK_ALLOW: value })).toBe(
+      `PAWL_WEBHOOK_ALLOW is ${JSON.stringify(value)}; allowed: CIDR ranges (10.0.0.0/8, fd00::/8) and host names, separated by commas`,
+    )
   })
 
   test('the first bad one in the order of the table is named', () => {

