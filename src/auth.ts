@@ -60,6 +60,8 @@ const needs = {
   read: need('read', 'read'),
   readResourceConnection: need('resource', 'read'),
   readEnvValues: need('env:read', 'read'),
+  // An address may hold a secret of its receiver.
+  readWebhookUrl: need('admin', 'read'),
   deploy: need('deploy', 'creating'),
   redeployDeployment: need('deploy', 'reversible'),
   startDeployment: need('deploy', 'reversible'),
@@ -87,6 +89,9 @@ const needs = {
   twinResource: need('promote', 'creating'),
   setSecret: need('deploy', 'irreversible'),
   deleteSecret: need('deploy', 'irreversible'),
+  registerInstance: need('deploy', 'creating'),
+  heartbeatInstance: need('deploy', 'reversible'),
+  removeInstance: need('deploy', 'irreversible'),
   // And the scope of the operation's subject: subjectScope.
   retryOperation: need('read', 'reversible'),
   cancelOperation: need('read', 'reversible'),
@@ -102,6 +107,10 @@ const needs = {
   // And the role owner where an owner is made, demoted or removed: lackingForOwner.
   setMemberRole: need('admin', 'reversible'),
   removeMember: need('admin', 'irreversible'),
+  createWebhook: need('admin', 'creating'),
+  updateWebhook: need('admin', 'reversible'),
+  deleteWebhook: need('admin', 'irreversible'),
+  redeliverWebhookEvent: need('admin', 'reversible'),
 } as const satisfies Record<string, Need>
 export type Action = keyof typeof needs
 

@@ -3,7 +3,16 @@
 import type { UsageKind } from './db/team.ts'
 
 export const plans = {
-  standard: { deployments: 100, resources: 20, stacks: 50, secrets: 200, members: 100, owners: 100 },
+  standard: {
+    deployments: 100,
+    resources: 20,
+    stacks: 50,
+    secrets: 200,
+    members: 100,
+    owners: 100,
+    instances: 1_000,
+    webhooks: 20,
+  },
 } as const satisfies Record<string, Readonly<Record<UsageKind, number>>>
 
 export type PlanName = keyof typeof plans

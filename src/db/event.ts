@@ -1,6 +1,6 @@
 // The event log: audit trail, live feed and webhook source in one, append only. Written in the statement of the change.
 import { sql } from 'drizzle-orm'
-import { bigserial, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { bigserial, boolean, check, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { counter, moment } from './columns.ts'
 
 export const event = pgTable(
@@ -35,4 +35,14 @@ export const event = pgTable(
     index('event_subject').on(table.subjectId, table.id),
     index('event_team').on(table.teamId, table.position),
   ],
+)
+
+/** How far the log was trimmed: events through that position are gone. One row, so that positions are never given again. */
+export const eventHorizon = pgTable(
+  'event_horizon',
+  {
+    one: boolean('one').primaryKey().default(true),
+    trimmedThrough: counter('trimmed_through').notNull().default(0),
+  },
+  () => [check('event_horizon_one', sql`one`)],
 )

@@ -12,6 +12,9 @@ const prefixes = {
   Secret: 'sec',
   PromotionApproval: 'apr',
   Operation: 'op',
+  Instance: 'ins',
+  Webhook: 'whk',
+  WebhookDelivery: 'whd',
 } as const
 
 export type IdEntity = keyof typeof prefixes

@@ -1,20 +1,25 @@
 // Every table, for drizzle-kit and for the client's schema.
 export { apiToken } from './api-token.ts'
 export { deployment } from './deployment.ts'
-export { event } from './event.ts'
+export { event, eventHorizon } from './event.ts'
 export { idempotencyKey } from './idempotency-key.ts'
+export { instance } from './instance.ts'
 export { invitation } from './invitation.ts'
 export { member } from './member.ts'
 export { operation } from './operation.ts'
+export { orphan } from './orphan.ts'
 export { promotionApproval } from './promotion-approval.ts'
 export { rateUsage } from './rate-usage.ts'
 export { resource } from './resource.ts'
 export { secret } from './secret.ts'
 export { stack } from './stack.ts'
 export { planUsage, team } from './team.ts'
+export { webhook } from './webhook.ts'
+export { webhookDelivery } from './webhook-delivery.ts'
 
 import type { apiToken } from './api-token.ts'
 import type { deployment } from './deployment.ts'
+import type { instance } from './instance.ts'
 import type { invitation } from './invitation.ts'
 import type { member } from './member.ts'
 import type { operation } from './operation.ts'
@@ -23,6 +28,8 @@ import type { resource } from './resource.ts'
 import type { secret } from './secret.ts'
 import type { stack } from './stack.ts'
 import type { team } from './team.ts'
+import type { webhook } from './webhook.ts'
+import type { webhookDelivery } from './webhook-delivery.ts'
 
 /** A table whose rows have a lifecycle. */
 export type LifecycleTable = SubjectTable | typeof operation | typeof team
@@ -30,9 +37,12 @@ export type LifecycleTable = SubjectTable | typeof operation | typeof team
 export type SubjectTable =
   | typeof apiToken
   | typeof deployment
+  | typeof instance
   | typeof invitation
   | typeof member
   | typeof promotionApproval
   | typeof resource
   | typeof secret
   | typeof stack
+  | typeof webhook
+  | typeof webhookDelivery

@@ -37,6 +37,15 @@ export const planUsage = pgTable(
   (table) => [primaryKey({ columns: [table.teamId, table.kind] })],
 )
 
-/** What is counted. Of owners a team keeps at least one. */
-export const usageKinds = ['deployments', 'resources', 'stacks', 'secrets', 'members', 'owners'] as const
+/** What is counted. Of owners a team keeps at least one; of instances those count that Pawl did not start itself. */
+export const usageKinds = [
+  'deployments',
+  'resources',
+  'stacks',
+  'secrets',
+  'members',
+  'owners',
+  'instances',
+  'webhooks',
+] as const
 export type UsageKind = (typeof usageKinds)[number]

@@ -102,13 +102,40 @@ export const deploymentMachine = declareMachine({
       guard: 'the generation and the claim of the operation; or the operation is cancelled with it',
       description: 'The roll-out cannot succeed, or was cancelled.',
     },
+    restartDeployment: {
+      from: ['HEALTHY'],
+      to: 'same',
+      by: ['reconcile-instances', 'runner'],
+      refusal: 'IllegalState',
+      effect: 'deployment.restart',
+      guard:
+        'the run that was asked about is still the one that is known; its instance goes OFFLINE in the same statement',
+      description: 'Its run is gone without having been stopped: start it again.',
+    },
+    beginDeploymentRestart: {
+      from: ['HEALTHY'],
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: 'the generation and the claim of the operation',
+      description: 'Its instance is being started again.',
+    },
+    markDeploymentRestarted: {
+      from: ['HEALTHY'],
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: 'the generation and the claim of the operation',
+      description: 'Its new run has passed its health check.',
+    },
     giveUpDeployment: {
       from: ['HEALTHY'],
       to: 'FAILED',
-      by: ['reconcile-instances'],
+      by: ['reconcile-instances', 'runner'],
       refusal: 'IllegalState',
-      guard: 'the run that was asked about is still the one that is known',
-      description: 'The workload is gone without having been stopped.',
+      guard:
+        'the run that was asked about is still the one that is known, or the claim of the operation that restarts it',
+      description: 'Its run is gone again and again: a crash loop, which is not restarted any more.',
     },
     stopDeployment: {
       from: workable,

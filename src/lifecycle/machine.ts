@@ -30,6 +30,8 @@ export type Asker =
   | 'teardown'
   | 'reconcile-instances'
   | 'measure'
+  | 'sweep'
+  | 'deliver'
   | 'system'
 
 export interface Move<State extends string = string> extends Described {
@@ -46,6 +48,8 @@ export interface Move<State extends string = string> extends Described {
   readonly effect?: string
   /** Extra guard columns, in words. */
   readonly guard?: string
+  /** Bookkeeping that the event log does not tell: at all, or unless the state changes by it. */
+  readonly untold?: 'always' | 'unchanged'
 }
 
 export interface Machine<State extends string = string, Action extends string = string> {

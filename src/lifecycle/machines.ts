@@ -1,6 +1,7 @@
 // Every machine there is. Whoever needs "all of them" (guards in the database, Query.lifecycles, the page) asks here.
 import { apiTokenMachine } from './api-token.ts'
 import { deploymentMachine } from './deployment.ts'
+import { instanceMachine } from './instance.ts'
 import { invitationMachine } from './invitation.ts'
 import type { Machine } from './machine.ts'
 import { memberMachine } from './member.ts'
@@ -10,11 +11,14 @@ import { resourceMachine } from './resource.ts'
 import { secretMachine } from './secret.ts'
 import { stackMachine } from './stack.ts'
 import { teamMachine } from './team.ts'
+import { webhookMachine } from './webhook.ts'
+import { webhookDeliveryMachine } from './webhook-delivery.ts'
 
 export const machines: readonly Machine[] = [
   deploymentMachine,
   resourceMachine,
   stackMachine,
+  instanceMachine,
   secretMachine,
   promotionApprovalMachine,
   operationMachine,
@@ -22,6 +26,8 @@ export const machines: readonly Machine[] = [
   memberMachine,
   invitationMachine,
   apiTokenMachine,
+  webhookMachine,
+  webhookDeliveryMachine,
 ]
 
 const byEntity = new Map(machines.map((machine) => [machine.entity, machine]))

@@ -31,6 +31,8 @@ const states = {
 } as const
 
 const live = allBut(states, 'DELETING', 'DELETED')
+/** Where services may run; in a FAILED stack those that did not fail. */
+const running = ['HEALTHY', 'FAILED'] as const
 const claim = 'the generation and the claim of the operation'
 
 export const stackMachine = declareMachine({
@@ -107,13 +109,40 @@ export const stackMachine = declareMachine({
       guard: `${claim}; or the operation is cancelled with it`,
       description: 'A service cannot become healthy, or the roll-out was cancelled.',
     },
-    giveUpStack: {
-      from: ['HEALTHY'],
-      to: 'FAILED',
-      by: ['reconcile-instances'],
+    restartStack: {
+      from: running,
+      to: 'same',
+      by: ['reconcile-instances', 'runner'],
       refusal: 'IllegalState',
-      guard: 'the run of the service that was asked about is still the one that is known',
-      description: 'A service is gone without having been stopped.',
+      effect: 'stack.restart',
+      guard:
+        'the run that was asked about is still the one that is known; its instance goes OFFLINE in the same statement',
+      description: 'The run of a service is gone without having been stopped: start it again.',
+    },
+    beginStackRestart: {
+      from: running,
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: claim,
+      description: 'Instances of it are being started again.',
+    },
+    markStackRestarted: {
+      from: running,
+      to: 'same',
+      by: ['runner'],
+      refusal: 'IllegalState',
+      guard: claim,
+      description: 'What was started again has passed its health check.',
+    },
+    giveUpStack: {
+      from: running,
+      to: 'FAILED',
+      by: ['reconcile-instances', 'runner'],
+      refusal: 'IllegalState',
+      guard:
+        'the run that was asked about is still the one that is known, or the claim of the operation that restarts it',
+      description: 'The run of a service is gone again and again: a crash loop, which is not restarted any more.',
     },
     mergeStackEnv: {
       from: live,

@@ -7,6 +7,7 @@ import { entityOfId, type IdEntity } from '../db/id.ts'
 import { type ApiTokenView, apiTokensById } from './api-token-read.ts'
 import { type DeploymentView, deploymentsById, envsOf } from './deployment-read.ts'
 import { type EventView, events } from './event-read.ts'
+import { type InstanceView, instances, instancesById } from './instance-read.ts'
 import {
   type InvitationView,
   invitations,
@@ -24,18 +25,23 @@ import { type SecretUse, usesOf } from './secret-use.ts'
 import { type StackView, stackEnvsOf, stacksById } from './stack-read.ts'
 import { type Team, teamsById, type Usage, usagesOf } from './team-read.ts'
 import type { Database } from './transition.ts'
+import { type DeliveryView, deliveries, deliveriesById } from './webhook-delivery-read.ts'
+import { type WebhookView, webhooksById } from './webhook-read.ts'
 
 export type { Team }
 export type NodeRow =
   | DeploymentView
   | ResourceView
   | StackView
+  | InstanceView
   | SecretView
   | OperationView
   | ApprovalView
   | ApiTokenView
   | MemberView
   | InvitationView
+  | WebhookView
+  | DeliveryView
   | Team
 
 /** Pages of one list for many owners, batched per set of page arguments. */
@@ -50,6 +56,7 @@ export interface Loaders {
   /** The sealed URL of a resource. */
   readonly connection: DataLoader<string, string | null>
   readonly stack: DataLoader<string, StackView | null>
+  readonly instance: DataLoader<string, InstanceView | null>
   readonly secret: DataLoader<string, SecretView | null>
   /** Who uses a secret. */
   readonly secretUses: DataLoader<string, SecretUse[]>
@@ -58,6 +65,8 @@ export interface Loaders {
   readonly apiToken: DataLoader<string, ApiTokenView | null>
   readonly member: DataLoader<string, MemberView | null>
   readonly invitation: DataLoader<string, InvitationView | null>
+  readonly webhook: DataLoader<string, WebhookView | null>
+  readonly webhookDelivery: DataLoader<string, DeliveryView | null>
   readonly team: DataLoader<string, Team | null>
   /** What of a team's plan is in use. */
   readonly usage: DataLoader<string, Usage[]>
@@ -68,6 +77,8 @@ export interface Loaders {
   readonly eventsOf: ChildList<EventView>
   readonly membersOf: ChildList<MemberView>
   readonly invitationsOf: ChildList<InvitationView>
+  readonly instancesOf: ChildList<InstanceView>
+  readonly deliveriesOf: ChildList<DeliveryView>
   /** Any object by its id; null for what is none of ours, not there, or another team's. */
   node(id: string): Promise<NodeRow | null>
 }
@@ -82,23 +93,29 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
   const deployment = byId(deploymentsById)
   const resource = byId(resourcesById)
   const stack = byId(stacksById)
+  const instance = byId(instancesById)
   const secret = byId(secretsById)
   const promotionApproval = byId(approvalsById)
   const operation = byId(operationsById)
   const apiToken = byId(apiTokensById)
   const member = byId(membersById)
   const invitation = byId(invitationsById)
+  const webhook = byId(webhooksById)
+  const webhookDelivery = byId(deliveriesById)
   const teams = byId(teamsById)
   const ofEntity: Record<IdEntity, { load(id: string): Promise<NodeRow | null> }> = {
     Deployment: deployment,
     Resource: resource,
     Stack: stack,
+    Instance: instance,
     Secret: secret,
     PromotionApproval: promotionApproval,
     Operation: operation,
     ApiToken: apiToken,
     Member: member,
     Invitation: invitation,
+    Webhook: webhook,
+    WebhookDelivery: webhookDelivery,
     Team: teams,
   }
   return {
@@ -106,6 +123,7 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
     resource,
     connection: byId(connectionsOf),
     stack,
+    instance,
     secret,
     secretUses: byId(usesOf),
     promotionApproval,
@@ -113,6 +131,8 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
     apiToken,
     member,
     invitation,
+    webhook,
+    webhookDelivery,
     team: teams,
     usage: byId(usagesOf),
     env: byId(envsOf),
@@ -121,6 +141,8 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
     eventsOf: childList(db, teamId, events),
     membersOf: childList(db, teamId, members),
     invitationsOf: childList(db, teamId, invitations),
+    instancesOf: childList(db, teamId, instances),
+    deliveriesOf: childList(db, teamId, deliveries),
     async node(id) {
       const entity = entityOfId(id)
       return entity === null ? null : await ofEntity[entity].load(id)

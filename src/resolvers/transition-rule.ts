@@ -50,6 +50,13 @@ export interface Rule<T extends LifecycleTable = LifecycleTable, U extends Lifec
   readonly also?: Part<U>
   /** A row that is locked and must be as its `from` and its guard say, and stays as it is. Locked after the subject. */
   readonly reads?: Part<LifecycleTable>
+  /**
+   * Rows that move along, where there are any and their state and guard allow it; those that stay do not hinder the move. Locked
+   * after the subject; of one table several parts may be named when no row is of two. May use the subject's row as `found`.
+   */
+  readonly carries?: readonly Part<LifecycleTable>[]
+  /** When the accepted work may begin; at once when nothing is said. */
+  readonly dueAt?: SQL
   /** Rows that are born with the move. Of all moves of a rule one has an effect at most. */
   readonly bears?: readonly Born[]
   /** What the subject takes of the plan by this move. */
@@ -86,6 +93,9 @@ export interface Birth<T extends LifecycleTable = LifecycleTable> {
 /** Declares a row that is born with a move; its own types are kept inside. */
 export const defineBorn = <T extends LifecycleTable, F extends LifecycleTable>(born: Born<T, F>) =>
   born as unknown as Born
+
+/** Declares rows that move along with a rule's subject; its own types are kept inside. */
+export const defineCarried = <T extends LifecycleTable>(part: Part<T>) => part as unknown as Part<LifecycleTable>
 
 /** Declares a rule; the types of its rows are kept. */
 export const defineRule = <T extends LifecycleTable, U extends LifecycleTable = LifecycleTable>(rule: Rule<T, U>) =>

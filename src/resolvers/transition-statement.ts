@@ -2,7 +2,7 @@
 // write select FROM that decision (a CTE that matches nothing does not undo its siblings). Built once per rule and named,
 // so that the server plans it once. Locks are taken in this order: subject, operation, counters.
 import { getTableColumns, type SQL, sql } from 'drizzle-orm'
-import { alias, getTableConfig, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
+import { alias, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { quoted } from '../db/columns.ts'
 import { event } from '../db/event.ts'
@@ -13,42 +13,20 @@ import type { Machine, Move } from '../lifecycle/machine.ts'
 import { type Count, capStep, closeStep, countSteps } from './transition-counter.ts'
 import { type Locked, lockSteps } from './transition-lock.ts'
 import type { Birth, Born, Part, Rule, Take } from './transition-rule.ts'
+import {
+  comma,
+  ident,
+  insertFrom,
+  intParam,
+  list,
+  listParam,
+  literal,
+  rowAs,
+  textParam,
+  unknownColumn,
+} from './transition-sql.ts'
 
-/** A value that is given at each call. */
-const param = (name: string) => sql.placeholder(name)
-export const textParam = (name: string): SQL<string> => sql`${param(name)}::text`
-export const intParam = (name: string): SQL<number> => sql`${param(name)}::text::int`
-export const jsonParam = (name: string): SQL => sql`${param(name)}::text::jsonb`
-/** A list of texts that hold no comma: ids, kinds, state names. */
-export const listParam = (name: string): SQL<string[]> => sql`string_to_array(${param(name)}::text, ',')`
-
-const ident = (name: string) => sql.identifier(name)
-const nameOf = (table: PgTable) => getTableConfig(table).name
-const comma = sql.raw(', ')
-/** A declared name as an SQL literal. */
-const literal = (name: string) => sql.raw(quoted([name]))
-
-function list(table: PgTable, source?: string): SQL {
-  const columns = getTableConfig(table).columns.map((column) => column.name)
-  return sql.join(
-    columns.map((name) => (source ? sql`${ident(source)}.${ident(name)}` : ident(name))),
-    comma,
-  )
-}
-
-/** `insert into table (…) select … from source`, by column key. */
-function insertFrom(table: PgTable, values: Readonly<Record<string, SQL>>, source: SQL): SQL {
-  const columns = getTableColumns(table)
-  const names = Object.keys(values).map((key) => ident(columns[key]?.name ?? unknownColumn(table, key)))
-  return sql`insert into ${table} (${sql.join(names, comma)}) select ${sql.join(Object.values(values), comma)} from ${source}`
-}
-
-/** The columns of a row that a CTE of that name yields, as the table's own. */
-const rowAs = (table: LifecycleTable, cte: string) => alias(table, cte) as unknown as LifecycleTable
-
-function unknownColumn(table: PgTable, key: string): never {
-  throw new Error(`${nameOf(table)} has no column ${key}`)
-}
+export { intParam, jsonParam, listParam, textParam } from './transition-sql.ts'
 
 export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action: string }): Move {
   const move = part.machine.moves[part.action]
@@ -58,7 +36,7 @@ export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action:
 
 /** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso, born0 … }`, each null when absent. */
 export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
-  const { subject, reads, also, bears = [] } = rule
+  const { subject, reads, also, carries = [], bears = [] } = rule
   const locked: Locked[] = [{ cte: 'found', part: subject }]
   if (reads) locked.push({ cte: 'found_read', part: reads })
   if (also) locked.push({ cte: 'found_also', part: also as unknown as Part<LifecycleTable> })
@@ -66,27 +44,33 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
     locked.map(({ cte }) => ident(cte)),
     comma,
   )
+  const carried = carries.map((part, at) => ({ part, from: `found_with_${at}`, cte: `moved_with_${at}` }))
   const conditions = locked.map(({ cte, part }) => decides(part, cte))
   if (rule.called) {
     conditions.push(notYetAnswered)
     conditions.push(sql`(${intParam('expectedVersion')} is null or found.version = ${intParam('expectedVersion')})`)
   }
   const foundRow = rowAs(subject.table, 'found')
-  const ctes: [string, SQL][] = lockSteps(locked, rule.name)
+  const held = carried.map(({ part, from }) => ({ cte: from, part }))
+  // Before the row that goes with the subject: subject, what is part of it, operation.
+  const ctes: [string, SQL][] = lockSteps([...locked.slice(0, 1), ...held, ...locked.slice(1)], rule.name)
   ctes.push(['go', sql`select found.id as subject_id from ${sources} where ${sql.join(conditions, sql` and `)}`])
   ctes.push(['moved', update(subject, 'found', sources)])
   if (also) ctes.push(['moved_also', update(also, 'found_also', sources)])
+  for (const { part, from, cte } of carried)
+    ctes.push([cte, update(part, from, sql`${sources}, ${ident(from)}`, decides(part, from))])
   ctes.push(...bears.map((born, at) => bear(born, at, sql`go join found on found.id = go.subject_id`, foundRow)))
   const work = workOf([
     { cte: 'moved', part: subject },
     ...(also ? [{ cte: 'moved_also', part: also }] : []),
     ...bears.map((part, at) => ({ cte: `born_${at}`, part })),
   ])
-  if (work) ctes.push(['queued', queue(work)])
+  if (work) ctes.push(['queued', queue(work, rule.dueAt)])
   const records = [record(subject, 'moved', 'found', work, rule.data?.(foundRow))]
   if (also) records.push(record(also, 'moved_also', 'found_also', work))
+  records.push(...carried.map(({ part, from, cte }) => record(part, cte, from, null)))
   if (work) records.push(recordQueued)
-  ctes.push(['recorded', recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, work))])])
+  ctes.push(...recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, work))]))
   const released = typeof rule.releases === 'string' ? [{ kind: rule.releases }] : rule.releases
   const own = (takes: readonly Take[] | undefined, by: 1 | -1) => taken('moved', subject.table, takes, 'found', by)
   ctes.push(...countSteps([...own(released, -1), ...own(rule.takes, 1), ...bears.flatMap(takenBorn)]))
@@ -127,7 +111,7 @@ export function prepareBirth(db: PostgresJsDatabase, birth: Birth) {
   ctes.push(...bears.map((born, at) => bear(born, at, sql`moved found`, rowAs(birth.table, 'found'))))
   const records = [record(part, 'moved', null, work, birth.data)]
   if (work) records.push(recordQueued)
-  ctes.push(['recorded', recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, null))])])
+  ctes.push(...recordAll([...records, ...bears.map((born, at) => recordBorn(born, at, null))]))
   ctes.push(...countSteps([...taken('moved', birth.table, birth.takes), ...bears.flatMap(takenBorn)]))
   if (birth.caps) ctes.push(['caps', capStep(birth.caps)])
   ctes.push(['remembered', remember(sql`moved m`, work !== null, birth.result)])
@@ -208,7 +192,7 @@ function decides(part: Part<LifecycleTable>, source: string): SQL {
   return part.guard ? sql`${state} and ${part.guard(rowAs(part.table, source))}` : state
 }
 
-function update(part: Part<LifecycleTable>, source: string, sources: SQL): SQL {
+function update(part: Part<LifecycleTable>, source: string, sources: SQL, when?: SQL): SQL {
   const move = moveOf(part)
   const columns: Record<string, PgColumn> = getTableColumns(part.table)
   const found = ident(source)
@@ -224,11 +208,11 @@ function update(part: Part<LifecycleTable>, source: string, sources: SQL): SQL {
   }
   const set = [...assignments].map(([name, value]) => sql`${ident(name)} = ${value}`)
   return sql`update ${part.table} t set ${sql.join(set, comma)} from go, ${sources}
-    where t.id = ${found}.id and go.subject_id = found.id returning ${list(part.table, 't')}`
+    where t.id = ${found}.id and go.subject_id = found.id${when ? sql` and ${when}` : sql``} returning ${list(part.table, 't')}`
 }
 
 /** The operation is the queue entry. Ids are made by the caller, so that an unknown outcome can be looked up. */
-function queue({ cte, entity, effect }: Accepts): SQL {
+function queue({ cte, entity, effect }: Accepts, dueAt = sql`clock_timestamp()`): SQL {
   const w = ident(cte)
   const values = {
     id: sql`(${listParam('operationIds')})[(row_number() over ())::int]`,
@@ -239,7 +223,7 @@ function queue({ cte, entity, effect }: Accepts): SQL {
     kind: literal(effect),
     subjectType: literal(entity),
     subjectId: sql`${w}.id`,
-    dueAt: sql`clock_timestamp()`,
+    dueAt,
     retryOf: textParam('retryOf'),
     actor: sql`jsonb_build_object('kind', ${textParam('actorKind')}, 'id', ${textParam('actorId')})`,
     requestId: textParam('requestId'),
@@ -247,17 +231,27 @@ function queue({ cte, entity, effect }: Accepts): SQL {
   return sql`${insertFrom(operation, values, sql`${w}`)} returning ${list(operation)}`
 }
 
-const recordAll = (
-  records: SQL[],
-): SQL => sql`insert into ${event} (occurred_at, team_id, subject_type, subject_id, kind, from_state,
+function recordAll(records: readonly (SQL | null)[]): [string, SQL][] {
+  const told = records.filter((record) => record !== null)
+  if (told.length === 0) return []
+  return [
+    [
+      'recorded',
+      sql`insert into ${event} (occurred_at, team_id, subject_type, subject_id, kind, from_state,
   to_state, generation, version, operation_id, data, actor_kind, actor_id, request_id, transition_id)
   select clock_timestamp(), e.*, ${textParam('actorKind')}, ${textParam('actorId')}, ${textParam('requestId')}, ${textParam('transitionId')}
-  from (${sql.join(records, sql` union all `)}) e`
+  from (${sql.join(told, sql` union all `)}) e`,
+    ],
+  ]
+}
 
 type Named = { readonly machine: Machine; readonly action: string }
 
-/** What goes with the accepted work names its operation, too; the operation's own event names itself. */
-function record(part: Named, moved: string, found: string | null, work: Accepts | null, data?: SQL): SQL {
+/** What goes with the accepted work names its operation, too; the operation's own event names itself. Null: not told. */
+function record(part: Named, moved: string, found: string | null, work: Accepts | null, data?: SQL): SQL | null {
+  const { untold } = moveOf(part)
+  if (untold === 'always') return null
+  const unchanged = untold === 'unchanged' && found !== null
   const { entity, table } = part.machine
   const m = ident(moved)
   const team = table === 'team' ? sql`${m}.id` : sql`${m}.team_id`
@@ -271,7 +265,7 @@ function record(part: Named, moved: string, found: string | null, work: Accepts 
           : sql`(select min(q.id) from queued q)`
   return sql`select ${team}, ${literal(entity)}, ${m}.id, ${literal(part.action)},
     ${found ? sql`${ident(found)}.state` : sql`null::text`}, ${m}.state, ${m}.generation, ${m}.version, ${operationId}, ${data ?? sql`null::jsonb`}
-    from ${m}${found ? sql` join ${ident(found)} on ${ident(found)}.id = ${m}.id` : sql``}`
+    from ${m}${found ? sql` join ${ident(found)} on ${ident(found)}.id = ${m}.id` : sql``}${unchanged ? sql` where ${ident(String(found))}.state <> ${m}.state` : sql``}`
 }
 
 const recordQueued = sql`select q.team_id, 'Operation', q.id, 'queueOperation', null::text, q.state, q.generation, q.version, q.id, null::jsonb from queued q`

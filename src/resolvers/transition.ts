@@ -13,7 +13,7 @@ import type { Birth, Row, Rule } from './transition-rule.ts'
 import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
 export type { Birth, Born, Part, Row, Rule, Take } from './transition-rule.ts'
-export { defineBirth, defineBorn, defineRule } from './transition-rule.ts'
+export { defineBirth, defineBorn, defineCarried, defineRule } from './transition-rule.ts'
 
 export type Database = PostgresJsDatabase
 export type Operation = typeof operation.$inferSelect

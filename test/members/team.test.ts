@@ -47,6 +47,8 @@ describe('createTeam', () => {
           { kind: 'secrets', used: 0, cap: 200 },
           { kind: 'members', used: 1, cap: 100 },
           { kind: 'owners', used: 1, cap: 100 },
+          { kind: 'instances', used: 0, cap: 1000 },
+          { kind: 'webhooks', used: 0, cap: 20 },
         ],
         members: { totalCount: 1, nodes: [{ id: made.member.id }] },
         invitations: { nodes: [] },
