@@ -10,6 +10,7 @@ export const longer = [
   'test/db/embedded.test.ts',
   'test/db/probes.test.ts',
   'test/db/tls.test.ts',
+  'test/drivers/process-instance.test.ts',
   'test/drivers/process.test.ts',
   'test/drivers/provision-postgres-crash.test.ts',
   'test/drivers/provision-postgres.test.ts',

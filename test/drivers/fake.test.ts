@@ -1,25 +1,18 @@
 // The fake driver: the contract in both its suites, then what tests order of it.
 import { describe, expect, test } from 'vitest'
-import { createFakeDriver } from '../../src/drivers/runtime/fake.ts'
-import {
-  calm,
-  eventually,
-  fenceOf,
-  newRef,
-  type RuntimeHarness,
-  run,
-  runtimeConformance,
-  settle,
-  specOf,
-} from './runtime.conformance.ts'
+import type { WorkloadRef } from '../../src/drivers/runtime/driver.ts'
+import { createFakeDriver, type FakeDriver } from '../../src/drivers/runtime/fake.ts'
+import { calm, eventually, fenceOf, newRef, run, runtimeConformance, settle, specOf } from './runtime.conformance.ts'
 import { runtimeAddressConformance } from './runtime-address.conformance.ts'
+import { type InstanceHarness, runtimeInstanceConformance } from './runtime-instance.conformance.ts'
 
-async function createHarness(): Promise<RuntimeHarness> {
+async function createHarness(): Promise<InstanceHarness> {
   const first = createFakeDriver()
   return {
     images: { healthy: 'hello', unhealthy: 'unhealthy', crashing: 'crashing', unknown: 'unknown-image' },
     driver: () => first.another(),
     crash: async (ref) => first.crash(ref),
+    setHealth: async (ref, health) => first.setHealth(ref, health === 'passes'),
     countRuns: async (ref) => (first.liveRun(ref) === null ? 0 : 1),
     countAddresses: async (ref) => (first.isReserved(ref) ? 1 : 0),
     dispose: async () => {},
@@ -28,6 +21,7 @@ async function createHarness(): Promise<RuntimeHarness> {
 
 runtimeConformance('fake driver', createHarness)
 runtimeAddressConformance('fake driver', createHarness)
+runtimeInstanceConformance('fake driver', createHarness)
 
 describe('fake driver: gates', () => {
   test('a call waits before its effect; released too late it meets the fence', async () => {
@@ -188,5 +182,61 @@ describe('fake driver: faults', () => {
     await gate.reached
     driver.clear()
     expect((await answer).kind).toBe('done')
+  })
+})
+
+describe('fake driver: many workloads on several hosts', () => {
+  const refs = Array.from({ length: 1000 }, (_, n): WorkloadRef => ({ subjectId: `dep_${n}`, incarnation: `made${n}` }))
+  const world = async (seed: number) => {
+    const driver = createFakeDriver({
+      asksUntilHealthy: 0,
+      countOnly: true,
+      seed,
+      hostOf: ({ subjectId }) => (subjectId.endsWith('0') ? 'bad' : 'good'),
+    })
+    for (const ref of refs) await driver.ensure(specOf(ref, 'hello'), fenceOf(ref, 1), calm)
+    return driver
+  }
+  const lookAtAll = async (driver: FakeDriver, signal: AbortSignal) => {
+    const looks = refs.map((ref) => driver.observeInstance(ref, driver.liveRun(ref)?.instanceId ?? '', signal))
+    return (await Promise.all(looks)).map(({ state }) => state)
+  }
+
+  test('a share of the calls on one host hangs, the same ones for the same seed, and other hosts answer', async () => {
+    const unanswered = await Promise.all(
+      [7, 7, 8].map(async (seed) => {
+        const driver = await world(seed)
+        driver.setHost('bad', { hangShare: 0.5 })
+        const states = await lookAtAll(driver, AbortSignal.timeout(50))
+        return refs.filter((_, n) => states[n] === 'unknown').map(({ subjectId }) => subjectId)
+      }),
+    )
+    expect(unanswered[0]?.length).toBeGreaterThan(30)
+    expect(unanswered[0]?.length).toBeLessThan(70)
+    expect(unanswered[0]?.every((id) => id.endsWith('0'))).toBe(true)
+    expect(unanswered[1]).toEqual(unanswered[0])
+    expect(unanswered[2]).not.toEqual(unanswered[0])
+  })
+
+  test('a host that is slow is as slow as it was told; calls are counted, not written down', async () => {
+    const driver = await world(1)
+    driver.setHost('bad', { delayMs: 60_000 })
+    const states = await lookAtAll(driver, AbortSignal.timeout(50))
+    expect(states.filter((state) => state === 'unknown')).toHaveLength(100)
+    expect(driver.counts()).toEqual({
+      'ensure done': 1000,
+      'observeInstance running': 900,
+      'observeInstance unknown': 100,
+    })
+    expect(driver.log()).toEqual([])
+  })
+
+  test('a share of the runs crashes, the same ones for the same seed', async () => {
+    const [one, same] = [await world(7), await world(7)]
+    const lost = one.crashShare(0.1)
+    expect(lost.length).toBeGreaterThan(70)
+    expect(lost.length).toBeLessThan(130)
+    expect(same.crashShare(0.1).map(({ subjectId }) => subjectId)).toEqual(lost.map(({ subjectId }) => subjectId))
+    expect(one.liveRuns()).toHaveLength(1000 - lost.length)
   })
 })

@@ -8,14 +8,17 @@ import { expect, vi } from 'vitest'
 import type { RuntimeDriver, WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/runtime/process.ts'
 import { processesOf, startMark } from '../../src/drivers/runtime/process-table.ts'
-import { calm, eventually, type RuntimeHarness, settle } from './runtime.conformance.ts'
+import { calm, eventually, settle } from './runtime.conformance.ts'
+import type { InstanceHarness } from './runtime-instance.conformance.ts'
 
 const SERVER = `import { createServer } from 'node:http'
-const status = Number(process.argv[2] ?? 200)
+let status = process.argv[2] ?? '200'
 createServer((request, response) => {
+  if (request.url.startsWith('/health/')) return response.end((status = request.url.slice(8)))
+  if (request.url === '/healthz' && status === 'hangs') return
   if (request.url === '/env') return response.end(JSON.stringify(process.env))
   if (request.url === '/pid') return response.end(String(process.pid))
-  response.writeHead(request.url === '/healthz' ? status : 200).end('hi')
+  response.writeHead(request.url === '/healthz' ? Number(status) : 200).end('hi')
 }).listen(Number(process.env.PORT), process.env.HOST, () => console.log('listening on ' + process.env.PORT))
 `
 const APPS: Record<string, { command: string[]; files?: Record<string, string>; healthDeadlineMs?: number }> = {
@@ -103,14 +106,20 @@ export interface Fixture {
 }
 
 /** What the contract's suites ask of the process driver. */
-export async function createHarness(): Promise<RuntimeHarness> {
-  const fixture = await createFixture()
+export async function createHarness(options: Partial<ProcessDriverOptions> = {}): Promise<InstanceHarness> {
+  const fixture = await createFixture(options)
+  const statuses = { passes: '200', fails: '500', hangs: 'hangs' } as const
   return {
     images: { healthy: 'healthy', unhealthy: 'unhealthy', crashing: 'crashing', unknown: 'nothing-like-it' },
     driver: () => fixture.another(),
     countRuns: fixture.countRuns,
     countAddresses: async (ref) => (await fixture.heldPorts(ref)).length,
     dispose: fixture.dispose,
+    async setHealth(ref, health) {
+      const seen = await fixture.driver.observe(ref, calm)
+      if (seen.kind !== 'done' || seen.value.state !== 'running') throw new Error('nothing of it runs')
+      await fetch(`${seen.value.url}/health/${statuses[health]}`)
+    },
     async crash(ref) {
       const supervisor = await fixture.supervisor(ref)
       for (const pid of await fixture.processes(ref)) if (pid !== supervisor) process.kill(pid, 'SIGKILL')

@@ -33,7 +33,10 @@ interface Workload {
   run: FakeRun | null
   operationId: string
   alive: boolean
+  /** Its health check has passed, for the first time. */
   healthy: boolean
+  /** It was told to fail its health check from then on. */
+  sick: boolean
   asked: number
   endReason: string
   verdict: string | null
@@ -103,6 +106,12 @@ export class FakeWorld {
     if (workload) this.#end(workload, reason)
   }
 
+  /** Whether the health check of the run that is there passes from now on. */
+  setHealth(ref: WorkloadRef, healthy: boolean): void {
+    const workload = this.#workloads.get(keyOf(ref))
+    if (workload) workload.sick = !healthy
+  }
+
   resolveImage(image: string): Outcome<{ image: string }> {
     if (this.#kindOf(image) !== 'unknown') return done({ image })
     return refused(`There is no app named ${JSON.stringify(image)}; any other name is an app here`)
@@ -140,7 +149,8 @@ export class FakeWorld {
   observe(ref: WorkloadRef): Outcome<Observation> {
     const workload = this.#workloads.get(keyOf(ref))
     if (!workload?.run) return done({ state: 'absent' })
-    const { url, healthy, endReason } = workload
+    const { url, endReason } = workload
+    const healthy = workload.healthy && !workload.sick
     const { instanceId, generation } = workload.run
     if (!workload.alive) return done({ state: 'exited', instanceId, generation, reason: endReason })
     return done({ state: 'running', instanceId, url, generation, healthy })
@@ -150,7 +160,7 @@ export class FakeWorld {
     const workload = this.#workloads.get(keyOf(ref))
     const current = workload?.run?.instanceId === instanceId
     if (workload?.alive && current) {
-      const { healthy } = workload
+      const healthy = workload.healthy && !workload.sick
       return { state: 'running', healthy, detail: healthy ? null : 'GET /healthz answered 500' }
     }
     if (!workload?.ended.includes(instanceId)) return { state: 'unknown', reason: 'Nothing is known of that run' }
@@ -202,7 +212,16 @@ export class FakeWorld {
 
   #make({ subjectId, incarnation }: WorkloadRef, fence: SeenFence): Workload {
     const ref = { subjectId, incarnation }
-    const blank = { run: null, operationId: '', alive: false, healthy: false, asked: 0, endReason: '', verdict: null }
+    const blank = {
+      run: null,
+      operationId: '',
+      alive: false,
+      healthy: false,
+      sick: false,
+      asked: 0,
+      endReason: '',
+      verdict: null,
+    }
     const workload: Workload = { ref, url: urlOf(ref), reserved: false, fence, ...blank, ended: [] }
     this.#workloads.set(keyOf(ref), workload)
     return workload
@@ -213,7 +232,7 @@ export class FakeWorld {
     const instanceId = `run_fake_${this.#made}_${crypto.randomUUID()}`
     const { image, env } = spec
     workload.run = { instanceId, generation: fence.generation, image, env: { ...env }, startedAt: new Date() }
-    Object.assign(workload, { reserved: true, alive: true, healthy: false, asked: 0, endReason: '' })
+    Object.assign(workload, { reserved: true, alive: true, healthy: false, sick: false, asked: 0, endReason: '' })
     this.#effects.push({ effect: 'started', instanceId })
   }
 

@@ -10,7 +10,8 @@ import type {
   WorkloadAddress,
   WorkloadRef,
 } from './driver.ts'
-import { createScript, type FakeCall, type FakeScript } from './fake-script.ts'
+import { type FakeHost, FakeHosts, seeded } from './fake-host.ts'
+import { createScript, type FakeCall, type FakeScript, type Fault } from './fake-script.ts'
 import { type FakeEffect, type FakeRun, FakeWorld, type FakeWorldOptions } from './fake-world.ts'
 
 /** One call that has been answered, or whose effect has been carried out; in the order in which effects happened. */
@@ -23,8 +24,10 @@ export interface FakeLogEntry extends FakeCall {
 }
 
 export interface FakeDriver extends RuntimeDriver, FakeScript {
-  /** Every call so far, of all drivers that share the world. */
+  /** Every call so far, of all drivers that share the world; empty where they are only counted. */
   log(): readonly FakeLogEntry[]
+  /** How many calls of each name had each result, as `observeInstance running`; of all drivers that share the world. */
+  counts(): Readonly<Record<string, number>>
   /** The living run of a workload, as a look at the machine would show it. */
   liveRun(ref: WorkloadRef): FakeRun | null
   liveRuns(): readonly (WorkloadRef & { readonly run: FakeRun })[]
@@ -32,6 +35,12 @@ export interface FakeDriver extends RuntimeDriver, FakeScript {
   isReserved(ref: WorkloadRef): boolean
   /** Ends the run from outside, as a crash would. */
   crash(ref: WorkloadRef, reason?: string): void
+  /** Crashes about that share, from 0 to 1, of all runs that live, by the seed; answers which. */
+  crashShare(share: number): readonly WorkloadRef[]
+  /** The health check of the run that is there answers from now on, or fails, until the next run. */
+  setHealth(ref: WorkloadRef, healthy: boolean): void
+  /** What calls for the workloads of that host meet from now on, of all drivers that share the world. */
+  setHost(name: string, host: FakeHost): void
   /** Another driver on the same world with a script of its own: another replica, or the same one restarted. */
   another(): FakeDriver
 }
@@ -39,36 +48,51 @@ export interface FakeDriver extends RuntimeDriver, FakeScript {
 export interface FakeDriverOptions extends FakeWorldOptions {
   /** Called before each call acts and after it has acted: a scheduler that parks every call hangs in here. */
   readonly onCall?: (when: 'before' | 'after', call: FakeCall) => void | Promise<void>
+  /** Counts calls without writing them down: for worlds of a hundred thousand workloads. */
+  readonly countOnly?: boolean
+  /** Where a workload is; by default all are on `host`. */
+  readonly hostOf?: (ref: WorkloadRef) => string
+  /** Of all chance in this world; default 1. */
+  readonly seed?: number
 }
 
 interface Shared {
   readonly world: FakeWorld
+  readonly hosts: FakeHosts
+  readonly chance: () => number
   readonly log: FakeLogEntry[]
+  readonly counts: Map<string, number>
   readonly options: FakeDriverOptions
 }
 
 /** Makes a fake driver on an empty world. */
 export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
-  return onWorld({ world: new FakeWorld(options), log: [], options })
+  const chance = seeded(options.seed ?? 1)
+  const hosts = new FakeHosts(options.hostOf ?? (() => 'host'), chance)
+  return onWorld({ world: new FakeWorld(options), hosts, chance, log: [], counts: new Map(), options })
 }
 
 function onWorld(shared: Shared): FakeDriver {
-  const { world, log } = shared
+  const { world, hosts, log, counts, options } = shared
   const script = createScript()
 
   /** Waits, answers or acts as ordered; `act` runs at one moment, with nothing between it and its log entry. */
   async function run<R>(call: FakeCall, signal: AbortSignal, act: () => R, answers: Answers<R>): Promise<R> {
     const note = (result: string): void => {
-      log.push({ ...call, at: new Date(), effects: world.takeEffects(), result })
+      const effects = world.takeEffects()
+      if (options.countOnly !== true) log.push({ ...call, at: new Date(), effects, result })
+      const key = `${call.call} ${result}`
+      counts.set(key, (counts.get(key) ?? 0) + 1)
     }
     const answer = (value: R): R => {
       note(answers.told(value))
       return value
     }
-    await shared.options.onCall?.('before', call)
+    await options.onCall?.('before', call)
+    const host = hosts.meets(call.ref)
     const deaf = await script.pass('before', call)
     if (signal.aborted && !deaf) return answer(answers.outcome(unreachable('Given up before anything was done')))
-    const fault = script.takeFault(call)
+    const fault: Fault | null = script.takeFault(call) ?? (host.hangs ? { kind: 'hang', done: false } : null)
     if (fault?.kind === 'throw') {
       note('thrown')
       throw new Error('The fake driver was told to throw')
@@ -77,15 +101,16 @@ function onWorld(shared: Shared): FakeDriver {
     if (fault?.kind === 'refuse') return answer(answers.outcome(refused(fault.reason)))
     if (fault?.kind === 'lieAbsent' && answers.absent !== undefined) return answer(answers.absent)
     if (fault?.kind === 'alreadyGone' && call.ref !== null) world.crash(call.ref, 'The app was lost without a trace')
-    if (fault?.kind === 'slow') {
-      const slept = await delay(fault.delayMs, true, { signal }).catch(() => false)
+    const delayMs = host.delayMs + (fault?.kind === 'slow' ? fault.delayMs : 0)
+    if (delayMs > 0) {
+      const slept = await delay(delayMs, true, { signal }).catch(() => false)
       if (!slept) return answer(answers.outcome(unreachable('Given up before anything was done')))
     }
     const unanswered = fault?.kind === 'unknown' || fault?.kind === 'hang'
     const value = !unanswered || fault.done ? act() : null
     const said = unanswered || value === null ? answers.outcome(unknown('The fake runtime did not answer')) : value
     answer(said)
-    await shared.options.onCall?.('after', call)
+    await options.onCall?.('after', call)
     await script.pass('after', call)
     if (fault?.kind === 'hang') await abortOf(signal)
     return said
@@ -95,10 +120,18 @@ function onWorld(shared: Shared): FakeDriver {
     ...script,
     name: 'fake',
     log: () => log,
+    counts: () => Object.fromEntries(counts),
     liveRun: (ref) => world.liveRun(ref),
     liveRuns: () => world.liveRuns(),
     isReserved: (ref) => world.isReserved(ref),
     crash: (ref, reason) => world.crash(ref, reason),
+    crashShare(share) {
+      const lost = world.liveRuns().filter(() => shared.chance() < share)
+      for (const ref of lost) world.crash(ref)
+      return lost
+    },
+    setHealth: (ref, healthy) => world.setHealth(ref, healthy),
+    setHost: (name, host) => hosts.set(name, host),
     another: () => onWorld(shared),
     reserves: () => false,
     resolveImage: (image, signal) =>

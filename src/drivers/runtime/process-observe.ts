@@ -34,12 +34,13 @@ export async function observeWorkload(
   return done({ state: 'running', instanceId, url: urlOf(port), generation, healthy: health?.kind === 'healthy' })
 }
 
-/** See `RuntimeDriver.observeInstance`. */
+/** See `RuntimeDriver.observeInstance`. `check` is there for the test that replaces the run while its health is asked. */
 export async function observeRun(
-  settings: ProcessSettings,
+  settings: Pick<ProcessSettings, 'root' | 'probeTimeoutMs'>,
   ref: WorkloadRef,
   instanceId: string,
   signal: AbortSignal,
+  check: typeof checkHealth = checkHealth,
 ): Promise<InstanceObservation> {
   const place = placeOf(settings, ref)
   if (place === null) return unknown('The ids of the workload cannot be part of a file name')
@@ -58,7 +59,7 @@ export async function observeRun(
     const { run, life } = before
     const mute = await whyMute(place.dir, run, life)
     if (mute !== null) return { state: 'running', healthy: false, detail: mute }
-    const health = await checkHealth(run.port, run.healthPath, PATIENCE * settings.probeTimeoutMs, signal)
+    const health = await check(run.port, run.healthPath, PATIENCE * settings.probeTimeoutMs, signal)
     if (health.kind === 'aborted') return unknown('Given up while the health check was asked')
     // Who answered, or did not, may be the run that has taken its place on the same port.
     const after = await look()

@@ -29,7 +29,7 @@ export interface Place {
 }
 
 /** Where a workload is on disk; null when its name could lead out of the root. */
-export function placeOf(settings: ProcessSettings, ref: WorkloadRef): Place | null {
+export function placeOf(settings: Pick<ProcessSettings, 'root'>, ref: WorkloadRef): Place | null {
   const key = workloadKey(ref)
   return key === null ? null : { key, dir: join(settings.root, key) }
 }

@@ -1,0 +1,63 @@
+// What the process driver tells of one very run, and of all that it made: the contract, and what it says when the run dies
+// while it is asked, or when the disk does not answer.
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkHealth } from '../../src/drivers/runtime/process-health.ts'
+import { observeRun } from '../../src/drivers/runtime/process-observe.ts'
+import { createFixture, createHarness, type Fixture } from './process-fixture.ts'
+import { calm, fenceOf, newRef, run, specOf } from './runtime.conformance.ts'
+import { runtimeInstanceConformance } from './runtime-instance.conformance.ts'
+
+runtimeInstanceConformance('process driver', () => createHarness({ probeTimeoutMs: 250 }))
+
+describe('process driver: one run', () => {
+  let fixture: Fixture
+  beforeAll(async () => {
+    fixture = await createFixture()
+  })
+  afterAll(() => fixture.dispose())
+
+  test('R79 a run that is replaced while its health is asked is gone, whoever answers on its port', async () => {
+    const ref = newRef()
+    const { instanceId } = await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    const settings = { root: join(fixture.dataDir, 'runtime'), probeTimeoutMs: 1000 }
+    const seen = await observeRun(settings, ref, instanceId, calm, async (...asked) => {
+      await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 2))
+      return checkHealth(...asked)
+    })
+    expect(seen).toMatchObject({ state: 'gone' })
+  })
+
+  test('a health check that is answered by nobody in time is told so, within the bound', async () => {
+    const ref = newRef()
+    const quick = fixture.another({ probeTimeoutMs: 100 })
+    const { instanceId, url } = await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    await fetch(`${url}/health/hangs`)
+    expect(await quick.observeInstance(ref, instanceId, calm)).toEqual({
+      state: 'running',
+      healthy: false,
+      detail: 'GET /healthz was not answered',
+    })
+  })
+
+  test('R93 a folder that cannot be read is no empty list; one that was never made is', async () => {
+    const ref = newRef()
+    await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    expect(await fixture.another({ dataDir: join(fixture.dataDir, 'nowhere') }).listOwned(calm)).toEqual({
+      kind: 'done',
+      value: [],
+    })
+    const root = join(fixture.dataDir, 'runtime')
+    await rename(root, `${root}-aside`)
+    await writeFile(root, 'no folder')
+    const blocked = await fixture.driver.listOwned(calm)
+    await rm(root)
+    await rename(`${root}-aside`, root)
+    expect(blocked.kind).toBe('unreachable')
+    expect(await fixture.driver.listOwned(calm)).toMatchObject({
+      kind: 'done',
+      value: expect.arrayContaining([expect.objectContaining(ref)]),
+    })
+  })
+})
