@@ -45,6 +45,9 @@ makeDeploymentPermanent NotExtendable            -          BUI  DEP  HEA  FAI  
 rollOutDeployment       refused                  -          DEP  -    -    -    -    -    -    -    -
 markDeploymentHealthy   refused                  -          -    HEA  -    -    -    -    -    -    -
 markDeploymentFailed    refused                  -          FAI  FAI  -    -    -    -    -    -    -
+restartDeployment       refused                  restart    -    -    HEA  -    -    -    -    -    -
+beginDeploymentRestart  refused                  -          -    -    HEA  -    -    -    -    -    -
+markDeploymentRestarted refused                  -          -    -    HEA  -    -    -    -    -    -
 giveUpDeployment        refused                  -          -    -    FAI  -    -    -    -    -    -
 markDeploymentStopped   refused                  -          -    -    -    -    SPD  -    -    -    -
 markDeploymentDeleted   refused                  -          -    -    -    -    -    -    DLD  DLD  -

@@ -19,17 +19,20 @@ export const expectedStack: ExpectedLifecycle<(typeof stackStates)[number]> = {
 }
 
 export const stackGrid = `
-action           refusal             effect    BUI  DEP  HEA  FAI  DLG  DLD
-redeployStack    StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
-promoteStack     StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
-sendStack        StackDeleting       -         BUI  DEP  HEA  FAI  -    -
-mergeStackEnv    StackDeleting       -         BUI  DEP  HEA  FAI  -    -
-deleteStack      StackAlreadyDeleted tear_down DLG+ DLG+ DLG+ DLG+ -    -
-rollOutStack     refused             -         DEP  -    -    -    -    -
-progressStack    refused             -         -    DEP  -    -    -    -
-markStackHealthy refused             -         -    HEA  -    -    -    -
-markStackFailed  refused             -         FAI  FAI  -    -    -    -
-giveUpStack      refused             -         -    -    FAI  -    -    -
-tearDownStack    refused             tear_down -    -    -    -    DLG  -
-markStackDeleted refused             -         -    -    -    -    DLD  -
+action             refusal             effect    BUI  DEP  HEA  FAI  DLG  DLD
+redeployStack      StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
+promoteStack       StackDeleting       roll_out  BUI+ BUI+ BUI+ BUI+ -    -
+sendStack          StackDeleting       -         BUI  DEP  HEA  FAI  -    -
+mergeStackEnv      StackDeleting       -         BUI  DEP  HEA  FAI  -    -
+deleteStack        StackAlreadyDeleted tear_down DLG+ DLG+ DLG+ DLG+ -    -
+rollOutStack       refused             -         DEP  -    -    -    -    -
+progressStack      refused             -         -    DEP  -    -    -    -
+markStackHealthy   refused             -         -    HEA  -    -    -    -
+markStackFailed    refused             -         FAI  FAI  -    -    -    -
+restartStack       refused             restart   -    -    HEA  FAI  -    -
+beginStackRestart  refused             -         -    -    HEA  FAI  -    -
+markStackRestarted refused             -         -    -    HEA  FAI  -    -
+giveUpStack        refused             -         -    -    FAI  FAI  -    -
+tearDownStack      refused             tear_down -    -    -    -    DLG  -
+markStackDeleted   refused             -         -    -    -    -    DLD  -
 `

@@ -16,6 +16,8 @@ export interface Cell {
   /** The state that it leads to; null where the move is refused. */
   readonly to: string | null
   readonly newGeneration: boolean
+  /** Whether the event log tells of it. */
+  readonly told: boolean
   /** How it is refused: by name for callers, `refused` for runners and loops. */
   readonly refusal: string
   /** The kind of the operation that it queues; null for none. */
@@ -25,7 +27,7 @@ export interface Cell {
 /**
  * Reads a grid. Its first line names the columns: `action`, `refusal`, `effect`, then one short name per state, in the order
  * of `states`. A cell is `-` for a refusal, another refusal's name in brackets, or the short name of the state it leads to,
- * with `+` where the generation goes up.
+ * with `+` where the generation goes up and `~` where the move leaves no event.
  */
 export function cellsOf(grid: string, states: readonly string[]): Cell[] {
   const [head = '', ...lines] = grid.trim().split('\n')
@@ -44,8 +46,9 @@ export function cellsOf(grid: string, states: readonly string[]): Cell[] {
       return {
         action,
         from: states[column] ?? '',
-        to: moves ? stateOf(cell.replace('+', '')) : null,
+        to: moves ? stateOf(cell.replace(/[+~]/, '')) : null,
         newGeneration: cell.endsWith('+'),
+        told: moves && !cell.endsWith('~'),
         refusal: cell.startsWith('(') ? cell.slice(1, -1) : refusal,
         effect: moves && effect !== '-' ? effect : null,
       }

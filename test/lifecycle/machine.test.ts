@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { apiTokenMachine } from '../../src/lifecycle/api-token.ts'
 import { deploymentMachine } from '../../src/lifecycle/deployment.ts'
+import { instanceMachine } from '../../src/lifecycle/instance.ts'
 import { invitationMachine } from '../../src/lifecycle/invitation.ts'
 import {
   allBut,
@@ -20,10 +21,13 @@ import { resourceMachine } from '../../src/lifecycle/resource.ts'
 import { secretMachine } from '../../src/lifecycle/secret.ts'
 import { stackMachine } from '../../src/lifecycle/stack.ts'
 import { teamMachine } from '../../src/lifecycle/team.ts'
+import { webhookMachine } from '../../src/lifecycle/webhook.ts'
+import { webhookDeliveryMachine } from '../../src/lifecycle/webhook-delivery.ts'
 import { refusalNames } from '../../src/refusals.ts'
 import { cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates, expectedDeployment } from './expected-deployment.ts'
+import { expectedInstance, instanceGrid, instanceStates } from './expected-instance.ts'
 import {
   expectedInvitation,
   expectedMember,
@@ -42,6 +46,8 @@ import { expectedResource, resourceGrid, resourceStates } from './expected-resou
 import { expectedSecret, secretGrid, secretStates } from './expected-secret.ts'
 import { expectedStack, stackGrid, stackStates } from './expected-stack.ts'
 import { expectedTeam, teamGrid, teamStates } from './expected-team.ts'
+import { expectedWebhook, webhookGrid, webhookStates } from './expected-webhook.ts'
+import { expectedWebhookDelivery, webhookDeliveryGrid, webhookDeliveryStates } from './expected-webhook-delivery.ts'
 
 const move = { by: ['caller'], refusal: 'IllegalState', description: '' } as const
 const sound: Machine = {
@@ -115,6 +121,9 @@ const expectations = [
   [secretMachine, secretStates, expectedSecret, secretGrid],
   [memberMachine, memberStates, expectedMember, memberGrid],
   [invitationMachine, invitationStates, expectedInvitation, invitationGrid],
+  [instanceMachine, instanceStates, expectedInstance, instanceGrid],
+  [webhookMachine, webhookStates, expectedWebhook, webhookGrid],
+  [webhookDeliveryMachine, webhookDeliveryStates, expectedWebhookDelivery, webhookDeliveryGrid],
 ] as const
 
 describe.each(expectations.map(([machine, ...rest]) => [machine.entity, machine as Machine, ...rest] as const))(

@@ -1,5 +1,5 @@
 // Every state and every move, through the code: the mutation where a caller may ask, the rule where a runner or a loop does.
-// Held to the grids that were written by hand; a refusal changes nothing, a move leaves one event and its operation.
+// Held to the grids that were written by hand; a refusal changes nothing, a move leaves its event and its operation.
 
 import { eq } from 'drizzle-orm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -72,7 +72,7 @@ async function check(cell: Cell, table: string, id: string, ask: () => Answer): 
     state: cell.to ?? cell.from,
     generation: before.generation + (cell.newGeneration ? 1 : 0),
     version: before.version + (moved ? 1 : 0),
-    events: moved ? [{ from: cell.from, to: cell.to, generation: after.generation, version: after.version }] : [],
+    events: cell.told ? [{ from: cell.from, to: cell.to, generation: after.generation, version: after.version }] : [],
     queued: cell.effect ? [`${table}.${cell.effect}`] : [],
   })
 }

@@ -35,15 +35,15 @@ const byRunner = (rule: unknown) => async (world: World, id: string) => {
   const facts = { claimToken: 'mine', generation: 1, outcome: 'told', url: 'http://app', instanceId: 'i' }
   return kindOf(world, rule, { id, operationId, ...facts })
 }
-const giveUp = defineRule({
-  name: 'giveUpDeployment',
-  subject: {
-    table: deployment,
-    machine: deploymentMachine,
-    action: 'giveUpDeployment',
-    where: rules.stopDeployment.subject.where,
-  },
-})
+/** By its move alone: what else must hold is played where loops and runners ask for it. */
+const byMove = (action: keyof typeof deploymentMachine.moves) => {
+  const { where } = rules.stopDeployment.subject
+  const rule = defineRule({
+    name: `matrix.${action}`,
+    subject: { table: deployment, machine: deploymentMachine, action, where },
+  })
+  return (world: World, id: string) => kindOf(world, rule, { id })
+}
 
 export const deploymentMoves: Readonly<Record<string, (world: World, id: string) => Answer>> = {
   redeployDeployment: ({ context }, id) => refusalOf(mutations.redeployDeployment(context, { id })),
@@ -66,7 +66,10 @@ export const deploymentMoves: Readonly<Record<string, (world: World, id: string)
   markDeploymentFailed: byRunner(rules.markDeploymentFailed),
   markDeploymentStopped: byRunner(rules.markDeploymentStopped),
   markDeploymentDeleted: byRunner(rules.markDeploymentDeleted),
-  giveUpDeployment: (world, id) => kindOf(world, giveUp, { id }),
+  restartDeployment: byMove('restartDeployment'),
+  beginDeploymentRestart: byMove('beginDeploymentRestart'),
+  markDeploymentRestarted: byMove('markDeploymentRestarted'),
+  giveUpDeployment: byMove('giveUpDeployment'),
   expireDeployment: (world, id) => passOf(world, rules.expireDeployment, id),
   tearDownDeployment: (world, id) => passOf(world, rules.tearDownDeployment, id),
 }

@@ -31,13 +31,15 @@ const byRunner = (rule: unknown) => async (world: World, id: string) => {
   return kindOf(world, rule, { id, operationId, ...more })
 }
 
-/** What another mutation will ask for, by its move alone. */
-const byMove = (action: 'promoteStack' | 'sendStack') => {
+/** By its move alone: what else must hold is played where others ask for it. */
+const byMove = (action: keyof typeof stackMachine.moves) => {
   const subject = { table: stack, machine: stackMachine, action, where: eq(stack.id, textParam('id')) }
   const rule = defineRule({ name: `matrix.${action}`, subject })
   return async (world: World, id: string) => {
     const answer = await kindOf(world, rule, { id })
-    return answer === 'refused' ? stackMachine.moves[action].refusal : answer
+    return answer === 'refused' && stackMachine.moves[action].by.some((who) => who === 'caller')
+      ? stackMachine.moves[action].refusal
+      : answer
   }
 }
 
@@ -53,10 +55,10 @@ export const stackMoves: Readonly<Record<string, (world: World, id: string) => A
   markStackHealthy: byRunner(rules.markStackHealthy),
   markStackFailed: byRunner(rules.markStackFailed),
   markStackDeleted: byRunner(rules.markStackDeleted),
-  giveUpStack: (world, id) => {
-    const gone = JSON.stringify({ web: { instanceId: 'run', reason: 'it died' } })
-    return kindOf(world, rules.giveUpStack, { id, generation: 1, gone, reason: 'web: it died' })
-  },
+  restartStack: byMove('restartStack'),
+  beginStackRestart: byMove('beginStackRestart'),
+  markStackRestarted: byMove('markStackRestarted'),
+  giveUpStack: byMove('giveUpStack'),
   tearDownStack: async (world, id) => {
     const moved = await transitionEach(world.pool.db, rules.tearDownStack as never, callOf(world, {}), 200)
     return moved.some(({ row }) => (row as { id: string }).id === id) ? null : 'refused'

@@ -8,6 +8,7 @@ import { openWorld, type World } from '../races/world.ts'
 import { withTriggersOff } from '../row.ts'
 import { apiTokenStates, expectedApiToken } from './expected-api-token.ts'
 import { deploymentStates, expectedDeployment } from './expected-deployment.ts'
+import { expectedInstance, instanceStates } from './expected-instance.ts'
 import { expectedInvitation, expectedMember, invitationStates, memberStates } from './expected-member.ts'
 import { expectedOperation, operationStates } from './expected-operation.ts'
 import { expectedPromotionApproval, promotionApprovalStates } from './expected-promotion-approval.ts'
@@ -15,10 +16,16 @@ import { expectedResource, resourceStates } from './expected-resource.ts'
 import { expectedSecret, secretStates } from './expected-secret.ts'
 import { expectedStack, stackStates } from './expected-stack.ts'
 import { expectedTeam, teamStates } from './expected-team.ts'
+import { expectedWebhook, webhookStates } from './expected-webhook.ts'
+import { expectedWebhookDelivery, webhookDeliveryStates } from './expected-webhook-delivery.ts'
 
 let world: World
+/** The webhook that every delivery is of, and the next place in the log. */
+let hook = ''
+let positions = 1
 beforeAll(async () => {
   world = await openWorld()
+  hook = await inserts.webhook(world.stranger, 'ACTIVE')
 })
 afterAll(() => world.close())
 
@@ -84,6 +91,24 @@ const inserts = {
       values (${id}, ${state}, ${world.team.teamId}, ${ownerOf(world.team.teamId)}, 'test', ${id}, 'hash', '{}', '{}', now())`
     return id
   },
+  instance: async (sql: Sql, state: string) => {
+    const id = newId('Instance')
+    await sql`insert into instance (id, state, team_id, environment, name, runtime, instance_id)
+      values (${id}, ${state}, ${world.team.teamId}, 'test', ${id}, 'EXTERNAL', ${id})`
+    return id
+  },
+  webhook: async (sql: Sql, state: string) => {
+    const id = newId('Webhook')
+    await sql`insert into webhook (id, state, team_id, url, filter, secret, secret_changed_at, cursor)
+      values (${id}, ${state}, ${world.team.teamId}, 'https://a.example', '{}', ${state === 'DELETED' ? null : 'sealed'}, now(), 0)`
+    return id
+  },
+  webhook_delivery: async (sql: Sql, state: string) => {
+    const [id, webhookId] = [newId('WebhookDelivery'), hook]
+    await sql`insert into webhook_delivery (id, state, team_id, webhook_id, position, subject_id, message_id)
+      values (${id}, ${state}, ${world.team.teamId}, ${webhookId}, ${positions++}, ${id}, ${id})`
+    return id
+  },
 }
 
 const entities = [
@@ -97,7 +122,12 @@ const entities = [
   ['member', memberStates, expectedMember],
   ['invitation', invitationStates, expectedInvitation],
   ['api_token', apiTokenStates, expectedApiToken],
+  ['instance', instanceStates, expectedInstance],
+  ['webhook', webhookStates, expectedWebhook],
+  ['webhook_delivery', webhookDeliveryStates, expectedWebhookDelivery],
 ] as const
+
+const sealed: Readonly<Record<string, string>> = { secret: 'value', webhook: 'secret' }
 
 /** `done`, or the name of the constraint that refused. */
 const attempt = (call: Promise<unknown>): Promise<string> =>
@@ -118,8 +148,9 @@ describe.each(entities)('%s', (table, states, expected) => {
     })
     return id
   }
-  /** Beside the state: the value of a secret ends with it, by a constraint of its own. */
-  const besides = (to: string) => (table === 'secret' ? `, value = ${to === 'ACTIVE' ? "'sealed'" : 'null'}` : '')
+  /** Beside the state: what a secret or a webhook keeps sealed ends with it, by a constraint of its own. */
+  const besides = (to: string) =>
+    table in sealed ? `, ${sealed[table]} = ${to === 'DELETED' ? 'null' : "'sealed'"}` : ''
   const change = (id: string, assignments: string) =>
     attempt(world.stranger.unsafe(`update ${table} set ${assignments} where id = '${id}'`))
 
@@ -180,7 +211,7 @@ describe.each(entities)('%s', (table, states, expected) => {
   test('is never emptied', async () => {
     for (const how of ['', ' cascade', ' restart identity cascade']) {
       await expect(world.stranger.unsafe(`truncate ${table}${how}`)).rejects.toMatchObject({
-        code: (table === 'team' || table === 'member') && how === '' ? '0A000' : '23514',
+        code: ['team', 'member', 'webhook'].includes(table) && how === '' ? '0A000' : '23514',
       })
     }
   })
