@@ -37,6 +37,8 @@ export interface Config {
   readonly redisUrl: string | null
   /** Which addresses that are not public webhooks may be sent to. */
   readonly webhookAllow: Allowed
+  /** For how many days events, and operations that have ended, are kept. */
+  readonly retention: { readonly eventDays: number; readonly operationDays: number }
   /** Null: API tokens alone. */
   readonly oidc: { readonly issuer: string; readonly audience: string } | null
   /** Who is told what the schema is: whoever may read, or nobody. */
@@ -60,6 +62,8 @@ interface Variable {
   readonly schema: z.ZodType<unknown, string | undefined>
 }
 
+/** A day more than answers to idempotency keys, which name operations, are kept; and ten years. */
+const [minRetentionDays, maxRetentionDays] = [8, 3650]
 const POSTGRES_FORM = 'postgres://user:password@host:port/database'
 const anyUrl = (schemes: readonly string[]) =>
   z.string().refine((text) => schemes.includes(text.split(':')[0] ?? '') && URL.canParse(text))
@@ -68,6 +72,11 @@ const anyPath = z
   .max(4096)
   .refine((text) => !text.includes('\0'))
   .transform((text) => resolve(text))
+const retentionDays = z
+  .string()
+  .regex(/^\d{1,4}$/)
+  .transform(Number)
+  .pipe(z.number().min(minRetentionDays).max(maxRetentionDays))
 const sizeOf = (text: string) => `${text.length} characters of another form`
 
 const variables = {
@@ -122,6 +131,14 @@ const variables = {
       .refine((text) => parseAllowed(text) !== null)
       .optional(),
   },
+  PAWL_EVENT_RETENTION_DAYS: {
+    allowed: `a whole number of days from ${minRetentionDays} to ${maxRetentionDays}`,
+    schema: retentionDays.default(90),
+  },
+  PAWL_OPERATION_RETENTION_DAYS: {
+    allowed: `a whole number of days from ${minRetentionDays} to PAWL_EVENT_RETENTION_DAYS`,
+    schema: retentionDays.optional(),
+  },
   PAWL_OIDC_ISSUER: {
     allowed: OIDC_ISSUER_FORM,
     secret: (text) => issuerFault(text) as string,
@@ -168,6 +185,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (sameServer(values.DATABASE_URL, values.PAWL_PROVISION_POSTGRES_URL)) {
     throw refused('PAWL_PROVISION_POSTGRES_URL', given.PAWL_PROVISION_POSTGRES_URL)
   }
+  const eventDays = values.PAWL_EVENT_RETENTION_DAYS
+  const operationDays = values.PAWL_OPERATION_RETENTION_DAYS ?? Math.min(30, eventDays)
+  if (operationDays > eventDays)
+    throw refused(
+      'PAWL_OPERATION_RETENTION_DAYS',
+      given.PAWL_OPERATION_RETENTION_DAYS,
+      `, more than the ${eventDays} of events`,
+    )
   if (values.PAWL_OIDC_ISSUER !== undefined && values.PAWL_OIDC_AUDIENCE === undefined) {
     throw refused('PAWL_OIDC_AUDIENCE', undefined, ', which PAWL_OIDC_ISSUER requires')
   }
@@ -185,6 +210,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     provisionPostgresUrl: values.PAWL_PROVISION_POSTGRES_URL ?? null,
     redisUrl: values.PAWL_REDIS_URL ?? null,
     webhookAllow: (values.PAWL_WEBHOOK_ALLOW && parseAllowed(values.PAWL_WEBHOOK_ALLOW)) || nothingAllowed,
+    retention: { eventDays, operationDays },
     oidc:
       values.PAWL_OIDC_ISSUER === undefined
         ? null

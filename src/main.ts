@@ -25,7 +25,7 @@ import { resourceEffects } from './loops/resource-effect.ts'
 import { sequenceLoop } from './loops/sequence.ts'
 import { stackEffects } from './loops/stack-effect.ts'
 import { teardownLoop } from './loops/teardown.ts'
-import { trimLoop } from './loops/trim.ts'
+import { type Retention, trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { createOidcVerifier } from './oidc.ts'
 import { provisionersFor } from './provisioning.ts'
@@ -103,7 +103,10 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
 
   const sequencer = startLoop(sequenceLoop(work.db), { metrics, log })
   down.add('work', 'the sequencer', () => sequencer.stop())
-  const worker = config.role === 'api' ? null : startWorker({ work, driver, provisioners, sealing, metrics, log }, down)
+  const worker =
+    config.role === 'api'
+      ? null
+      : startWorker({ work, driver, provisioners, sealing, metrics, log, retention: config.retention }, down)
   if (worker) await nudges.listen(() => worker.nudge())
   const rate = createRateLimit()
   const oidc = config.oidc && oidcFor(config.oidc, log)
@@ -147,10 +150,14 @@ interface WorkerParts {
   readonly sealing: Sealing
   readonly metrics: Metrics
   readonly log: Log
+  readonly retention: Retention
 }
 
 /** The dispatcher and the loops. All of them may run in any number of processes. */
-function startWorker({ work, driver, provisioners, sealing, metrics, log }: WorkerParts, down: Shutdown): Dispatcher {
+function startWorker(
+  { work, driver, provisioners, sealing, metrics, log, retention }: WorkerParts,
+  down: Shutdown,
+): Dispatcher {
   const { db } = work
   const provisionerOf = (type: ResourceType) => provisioners[type]
   // What holds resources already must be reachable after a restart; a start must not wait for it, nor fail with it.
@@ -173,7 +180,7 @@ function startWorker({ work, driver, provisioners, sealing, metrics, log }: Work
     teardownLoop(db, told),
     reconcileInstancesLoop(db, driver, told),
     measureLoop(db, provisionerOf, told),
-    trimLoop(db),
+    trimLoop(db, retention),
   ].map((loop) => startLoop(loop, { metrics, log }))
   down.add('work', 'operations', () => dispatcher.drain(drainMs))
   down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))

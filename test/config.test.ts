@@ -35,6 +35,7 @@ test('without any variable: all on one laptop, embedded', () => {
     provisionPostgresUrl: null,
     redisUrl: null,
     webhookAllow: { ranges: [], hosts: new Set() },
+    retention: { eventDays: 90, operationDays: 30 },
     oidc: null,
     introspection: 'authenticated',
     trustedDocuments: null,
@@ -61,6 +62,8 @@ test('every variable is taken', () => {
     PAWL_PROVISION_POSTGRES_URL: 'postgres://u:p@db:5433/postgres',
     PAWL_REDIS_URL: 'rediss://cache:6380',
     PAWL_WEBHOOK_ALLOW: '10.0.0.0/8, Hooks.internal,fd00::/8',
+    PAWL_EVENT_RETENTION_DAYS: '400',
+    PAWL_OPERATION_RETENTION_DAYS: '8',
     PAWL_OIDC_ISSUER: 'https://idp.example/realms/one/',
     PAWL_OIDC_AUDIENCE: 'api://pawl',
     PAWL_INTROSPECTION: 'off',
@@ -72,6 +75,7 @@ test('every variable is taken', () => {
   expect(config).toMatchObject({ appsDir: resolve('apps'), redisUrl: 'rediss://cache:6380', logLevel: 'debug' })
   expect(config.webhookAllow.ranges.map(String)).toEqual(['10.0.0.0/8', 'fd00::/8'])
   expect(config.webhookAllow.hosts).toEqual(new Set(['hooks.internal']))
+  expect(config.retention).toEqual({ eventDays: 400, operationDays: 8 })
   // As it was written: tokens name it letter by letter.
   expect(config.oidc).toEqual({ issuer: 'https://idp.example/realms/one/', audience: 'api://pawl' })
   expect(config.secretKeys).toEqual([
@@ -100,6 +104,16 @@ describe('a bad value is answered with one line', () => {
       'a\nb',
       'PAWL_OIDC_AUDIENCE is "a\\nb"; allowed: what `aud` of a token must name: 1 to 255 characters of printable ASCII',
     ],
+    [
+      'PAWL_EVENT_RETENTION_DAYS',
+      '7',
+      'PAWL_EVENT_RETENTION_DAYS is "7"; allowed: a whole number of days from 8 to 3650',
+    ],
+    [
+      'PAWL_OPERATION_RETENTION_DAYS',
+      '91',
+      'PAWL_OPERATION_RETENTION_DAYS is "91", more than the 90 of events; allowed: a whole number of days from 8 to PAWL_EVENT_RETENTION_DAYS',
+    ],
     ['PAWL_INTROSPECTION', 'on', 'PAWL_INTROSPECTION is "on"; allowed: authenticated, off'],
     ['PAWL_TRUSTED_DOCUMENTS', 'a\0b', 'PAWL_TRUSTED_DOCUMENTS is "a\\u0000b"; allowed: a path'],
     ['PAWL_LOG_LEVEL', 'loud', 'PAWL_LOG_LEVEL is "loud"; allowed: fatal, error, warn, info, debug, trace, silent'],
@@ -111,6 +125,10 @@ describe('a bad value is answered with one line', () => {
     expect(complaint({ PAWL_WEBHOOK_ALLOW: value })).toBe(
       `PAWL_WEBHOOK_ALLOW is ${JSON.stringify(value)}; allowed: CIDR ranges (10.0.0.0/8, fd00::/8) and host names, separated by commas`,
     )
+  })
+
+  test('operations are kept no longer than events, said or not', () => {
+    expect(readConfig({ PAWL_EVENT_RETENTION_DAYS: '14' }).retention).toEqual({ eventDays: 14, operationDays: 14 })
   })
 
   test('the first bad one in the order of the table is named', () => {

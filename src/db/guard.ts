@@ -3,9 +3,10 @@
 import { type Machine, statesOfKind } from '../lifecycle/machine.ts'
 import { machines } from '../lifecycle/machines.ts'
 import { quoted } from './columns.ts'
+import { eventGuard } from './event-guard.ts'
 
 /** The statements that install every guard; applying them again changes nothing. */
-export const guardStatements = (): string[] => [refuse, ...machines.flatMap(guardOf)]
+export const guardStatements = (): string[] => [refuse, ...machines.flatMap(guardOf), ...eventGuard]
 
 /**
  * Lets a statement abort itself with a constraint name of its own, e.g. when a plan cap is reached. A CASE that calls it

@@ -65,14 +65,16 @@ function onOperation(
   const decide = async (): Promise<Result<OperationPayload>> => {
     const checked = check(nothingElse, input)
     if (faulty(checked)) return refuseFaults(checked)
+    const idempotency = idempotencyOf(action, input, checked.idempotencyKey)
+    const asked: Call = { ...causeOf(context), ...(idempotency ? { idempotency } : {}) }
     const work = entityOfId(input.id) === 'Operation' ? await find(context, input.id) : null
-    if (!work) return notFound('operation', input.id)
+    // An operation that has ended is not kept for ever; what was won with it meanwhile is still told.
+    if (!work) return (await repeat(context, asked, action)) ?? notFound('operation', input.id)
     const scope = subjectScope[work.subjectType as SubjectType]
     const lack = lackingScope(context.actor, scope)
     if (lack) return forbidden(lack)
-    const idempotency = idempotencyOf(action, input, checked.idempotencyKey)
     const call: Call = {
-      ...causeOf(context),
+      ...asked,
       operationId: work.id,
       values: {
         id: work.subjectId,
@@ -80,7 +82,6 @@ function onOperation(
         generation: work.generation,
         operationVersion: checked.expectedVersion,
       },
-      ...(idempotency ? { idempotency } : {}),
       ...(action === 'retryOperation' ? { retryOf: work.id } : {}),
     }
     // A FAILED operation is never left again, so what is read here of a retry is still so when it is decided.
@@ -138,9 +139,9 @@ async function find(context: Context, id: string): Promise<Operation | null> {
 async function repeat(context: Context, call: Call, action: string): Promise<Result<OperationPayload> | null> {
   const before = await answeredBefore(context.db, call)
   if (!before) return null
-  return before.kind === 'key-reused'
-    ? keyReused(action, before)
-    : replay(context, before.operationId ?? String(call.operationId))
+  if (before.kind === 'key-reused') return keyReused(action, before)
+  const id = before.operationId ?? call.operationId
+  return id === undefined ? null : replay(context, id)
 }
 
 async function replay(context: Context, id: string): Promise<OperationPayload> {

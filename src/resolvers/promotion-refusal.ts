@@ -163,7 +163,7 @@ export async function notApproved(context: Context, approval: SeenApproval): Pro
       'ApprovalAlreadyExecuted',
       approval,
       message,
-      [lookAt('operation', { id: approval.operationId }, 'See what became of the promotion that used it.')],
+      [used ? lookAt('operation', { id: used.id }, 'See what became of the promotion that used it.') : look(approval)],
       { operation: used ?? null },
     )
   }
