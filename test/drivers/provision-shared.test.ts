@@ -41,6 +41,8 @@ describe('embedded cluster for resources', () => {
   test('replicas share it, outlive its owner, and every URL stays good', async () => {
     const [first, second] = [newReplica(), newReplica()]
     await first.start()
+    // Nor is it made by whoever asks what is in it.
+    expect(await second.listOwned(calm)).toEqual({ kind: 'done', value: [] })
     await expect(stat(join(dataDir, 'provision'))).rejects.toThrow('ENOENT')
     const [one, other] = [specOf(newRef()), specOf(newRef())]
     const made = await Promise.all([

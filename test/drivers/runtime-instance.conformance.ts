@@ -66,6 +66,21 @@ export function runtimeInstanceConformance(name: string, make: () => Promise<Ins
       expect(await driver.observeInstance(other, instanceId, calm)).toEqual({ state: 'unknown', reason: sentence })
     })
 
+    test('R93 what is listed can be removed by a fresh operation of the generation that is told, and by none before it', async () => {
+      const ref = newRef()
+      await start(ref)
+      // The newer generation is seen, and refused: what is left of the workload is of both.
+      const unknown = specOf(ref, harness.images.unknown)
+      expect(await settle(() => driver.ensure(unknown, fenceOf(ref, 2), calm))).toMatchObject({ kind: 'refused' })
+      const listed = await driver.listOwned(calm)
+      const owned = listed.kind === 'done' ? listed.value.filter((one) => one.incarnation === ref.incarnation) : []
+      expect(owned).toEqual([{ ...ref, instanceId: null, generation: 2, startedAt: null }])
+      expect(await settle(() => driver.remove(ref, fenceOf(ref, 1, 'op-late'), calm))).toMatchObject({ kind: 'stale' })
+      expect(await settle(() => driver.remove(ref, fenceOf(ref, 2, 'op-fresh'), calm))).toMatchObject({ kind: 'done' })
+      // Whoever wants it again, with a newer wish, has it.
+      await start(ref, 3)
+    })
+
     test('a look whose signal is aborted is unknown', async () => {
       const ref = newRef()
       const instanceId = await start(ref)

@@ -29,6 +29,7 @@ export type ResourceObservation =
   | { readonly state: 'absent' }
 
 export interface OwnedResource extends ResourceRef {
+  /** The highest that a call for it had, so that a call of a fresh operation at this generation is let through. */
   readonly generation: number
 }
 
@@ -59,6 +60,9 @@ export interface Provisioner {
   setWritable(ref: ResourceRef, writable: boolean, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /** Removes it with everything in it. Absent is done. */
   deprovision(ref: ResourceRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
-  /** Everything that this provisioner made and that is still there. */
+  /**
+   * Everything that this provisioner made and that is still there: all of it, or not `done`. Makes and starts nothing that
+   * was never there.
+   */
   listOwned(signal: AbortSignal): Promise<Outcome<readonly OwnedResource[]>>
 }

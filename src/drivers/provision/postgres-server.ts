@@ -42,7 +42,12 @@ export class PostgresServer {
 
   /** Starts the embedded cluster if it was made before, so that the resources in it can be reached. */
   async start(): Promise<void> {
-    if (this.#shared !== null && (await this.#shared.made())) await this.#shared.url()
+    if (this.#shared !== null && !(await this.isUnmade())) await this.#shared.url()
+  }
+
+  /** Whether it was never made, so that nothing can be in it. Starts nothing. */
+  async isUnmade(): Promise<boolean> {
+    return this.#shared !== null && !(await this.#shared.made())
   }
 
   async close(): Promise<void> {

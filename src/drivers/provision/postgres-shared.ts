@@ -2,7 +2,7 @@
 // and publishes its address in a file that only this user reads; the others connect to that. When the owner is gone,
 // the next one to notice starts it again, or takes it over running, on the same port: connection URLs outlive owners.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connect } from './postgres-session.ts'
@@ -61,8 +61,12 @@ export class SharedCluster {
   }
 
   /** Whether it was ever made: then what is in it should be reachable without being asked for. */
-  async made(): Promise<boolean> {
-    return (await this.#published()) !== null
+  made(): Promise<boolean> {
+    return access(this.#file).then(
+      () => true,
+      // What cannot be looked at may well be there.
+      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+    )
   }
 
   /** Stops it if it was started here; the next process that needs it starts it again. */

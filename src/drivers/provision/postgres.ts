@@ -57,7 +57,10 @@ export function createPostgresProvisioner(options: PostgresServerOptions): Postg
       call([ref, fence], signal, (line) => setWritable(line, ref, writable, fence)),
     deprovision: (ref, fence, signal) =>
       call([ref, fence], signal, (line) => deprovision(line, server, ref, fence, signal)),
-    listOwned: (signal) => server.call(signal, async (line) => done(await ledger.listLedger(line))),
+    async listOwned(signal) {
+      if (!signal.aborted && (await server.isUnmade())) return done([])
+      return server.call(signal, async (line) => done(await ledger.listLedger(line)))
+    },
   }
 }
 

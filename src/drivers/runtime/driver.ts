@@ -54,6 +54,7 @@ export type InstanceObservation =
 export interface OwnedWorkload extends WorkloadRef {
   /** Of the run that lives; null when none does. */
   readonly instanceId: string | null
+  /** The highest that a call for it had, so that a call of a fresh operation at this generation is let through. */
   readonly generation: number
   /** Of the run that lives. Nothing tells since when an address has been held. */
   readonly startedAt: Date | null

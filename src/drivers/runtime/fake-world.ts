@@ -192,7 +192,7 @@ export class FakeWorld {
     const there = [...this.#workloads.values()].filter(({ run, reserved }) => run !== null || reserved)
     const owned = there.map(({ ref, run, alive, fence }) => {
       const lives = alive && run !== null ? run : null
-      const generation = run?.generation ?? fence.generation
+      const { generation } = fence
       return { ...ref, instanceId: lives?.instanceId ?? null, generation, startedAt: lives?.startedAt ?? null }
     })
     return done(owned)

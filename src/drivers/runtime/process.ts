@@ -136,14 +136,14 @@ async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promis
     const dir = join(settings.root, name)
     const state = await readState(dir)
     if (state === null) continue
-    const { subjectId, incarnation, run } = state
+    const { subjectId, incarnation, run, fence } = state
     if (run === null && !holdsPort(state)) {
       if (isForgettable(settings, state)) await forget(settings, state, signal)
       continue
     }
     const lives = run !== null && (await lifeOf(dir, run)).kind !== 'ended' ? run : null
     const startedAt = lives && new Date(lives.startedAt)
-    const generation = run?.generation ?? state.fence.generation
+    const { generation } = fence
     owned.push({ subjectId, incarnation, instanceId: lives?.instanceId ?? null, generation, startedAt })
   }
   return done(owned)
