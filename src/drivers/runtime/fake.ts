@@ -24,7 +24,7 @@ export interface FakeLogEntry extends FakeCall {
 }
 
 export interface FakeDriver extends RuntimeDriver, FakeScript {
-  /** Every call so far, of all drivers that share the world; empty where they are only counted. */
+  /** Every call so far, of all drivers that share the world; where they are counted, those that changed something. */
   log(): readonly FakeLogEntry[]
   /** How many calls of each name had each result, as `observeInstance running`; of all drivers that share the world. */
   counts(): Readonly<Record<string, number>>
@@ -48,7 +48,7 @@ export interface FakeDriver extends RuntimeDriver, FakeScript {
 export interface FakeDriverOptions extends FakeWorldOptions {
   /** Called before each call acts and after it has acted: a scheduler that parks every call hangs in here. */
   readonly onCall?: (when: 'before' | 'after', call: FakeCall) => void | Promise<void>
-  /** Counts calls without writing them down: for worlds of a hundred thousand workloads. */
+  /** Counts calls, and writes down those alone that changed something: for worlds of a hundred thousand workloads. */
   readonly countOnly?: boolean
   /** Where a workload is; by default all are on `host`. */
   readonly hostOf?: (ref: WorkloadRef) => string
@@ -80,7 +80,7 @@ function onWorld(shared: Shared): FakeDriver {
   async function run<R>(call: FakeCall, signal: AbortSignal, act: () => R, answers: Answers<R>): Promise<R> {
     const note = (result: string): void => {
       const effects = world.takeEffects()
-      if (options.countOnly !== true) log.push({ ...call, at: new Date(), effects, result })
+      if (options.countOnly !== true || effects.length > 0) log.push({ ...call, at: new Date(), effects, result })
       const key = `${call.call} ${result}`
       counts.set(key, (counts.get(key) ?? 0) + 1)
     }
