@@ -13,6 +13,8 @@ export interface LogFields {
   teamId?: string
   entity?: string
   subjectId?: string
+  /** Which making of the subject: part of the name of whatever a driver made for it. */
+  incarnation?: string
   action?: string
   outcome?: string
   operationId?: string
@@ -58,6 +60,7 @@ const FIELDS: Readonly<Record<keyof LogFields, true>> = {
   teamId: true,
   entity: true,
   subjectId: true,
+  incarnation: true,
   action: true,
   outcome: true,
   operationId: true,

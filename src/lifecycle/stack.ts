@@ -161,6 +161,15 @@ export const stackMachine = declareMachine({
       effect: 'stack.tear_down',
       description: 'Tear it down for good, whether a caller asks or its team is deleted.',
     },
+    continueStack: {
+      from: ['BUILDING', 'DEPLOYING'],
+      to: 'same',
+      by: ['sweep'],
+      refusal: 'IllegalState',
+      effect: 'stack.roll_out',
+      guard: 'its deadline has passed and no operation of it is live',
+      description: 'Queue a roll-out again that has lost its operation.',
+    },
     tearDownStack: {
       from: ['DELETING'],
       to: 'same',

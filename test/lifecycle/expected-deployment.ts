@@ -52,5 +52,7 @@ giveUpDeployment        refused                  -          -    -    FAI  -    
 markDeploymentStopped   refused                  -          -    -    -    -    SPD  -    -    -    -
 markDeploymentDeleted   refused                  -          -    -    -    -    -    -    DLD  DLD  -
 expireDeployment        refused                  tear_down  EXP+ EXP+ EXP+ EXP+ EXP+ EXP+ -    -    -
+continueDeployment      refused                  roll_out   BUI  DEP  -    -    -    -    -    -    -
+continueDeploymentStop  refused                  stop       -    -    -    -    SPG  -    -    -    -
 tearDownDeployment      refused                  tear_down  -    -    -    -    -    -    EXP  DLG  -
 `

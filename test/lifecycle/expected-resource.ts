@@ -48,6 +48,9 @@ suspendResource           refused                suspend     -    SUS+ -    -   
 releaseResource           refused                release     -    -    -    -    -    ACT+ -    -    -
 markResourceSuspended     refused                -           -    -    -    -    -    SUS  -    -    -
 markResourceReleased      refused                -           -    ACT  -    -    -    -    -    -    -
+continueProvision         refused                provision   PRO  -    -    -    -    -    -    -    -
+continueResourcePause     refused                pause       -    -    PSG  -    -    -    -    -    -
+continueResourceResume    refused                resume      -    -    -    -    RES  -    -    -    -
 deprovisionResource       refused                deprovision -    -    -    -    -    -    -    DLG  -
 markResourceDeleted       refused                -           -    -    -    -    -    -    -    DLD  -
 `

@@ -33,6 +33,7 @@ restartStack       refused             restart   -    -    HEA  FAI  -    -
 beginStackRestart  refused             -         -    -    HEA  FAI  -    -
 markStackRestarted refused             -         -    -    HEA  FAI  -    -
 giveUpStack        refused             -         -    -    FAI  FAI  -    -
+continueStack      refused             roll_out  BUI  DEP  -    -    -    -
 tearDownStack      refused             tear_down -    -    -    -    DLG  -
 markStackDeleted   refused             -         -    -    -    -    DLD  -
 `

@@ -7,6 +7,7 @@ import * as mutations from '../../src/resolvers/deployment.ts'
 import * as rules from '../../src/resolvers/deployment-rule.ts'
 import * as operations from '../../src/resolvers/operation.ts'
 import * as own from '../../src/resolvers/operation-rule.ts'
+import { continueDeployment, continueDeploymentStop } from '../../src/resolvers/resume-rule.ts'
 import { defineRule, type Rule, transition, transitionEach } from '../../src/resolvers/transition.ts'
 import { callOf, type World } from '../races/world.ts'
 
@@ -27,6 +28,12 @@ const passOf = async (
 ): Answer => {
   const moved = await transitionEach(world.pool.db, rule as Rule, callOf(world, values), 200)
   return moved.some(({ row }) => row.id === id) ? null : 'refused'
+}
+
+/** For longer than any deadline it has been as it is. */
+const overduePassOf = async (world: World, rule: unknown, id: string): Answer => {
+  await world.stranger`update deployment set state_changed_at = now() - interval '1 day' where id = ${id}`
+  return passOf(world, rule, id)
 }
 
 /** By a runner that holds the claim of an operation at the deployment's generation. */
@@ -72,6 +79,8 @@ export const deploymentMoves: Readonly<Record<string, (world: World, id: string)
   giveUpDeployment: byMove('giveUpDeployment'),
   expireDeployment: (world, id) => passOf(world, rules.expireDeployment, id),
   tearDownDeployment: (world, id) => passOf(world, rules.tearDownDeployment, id),
+  continueDeployment: (world, id) => overduePassOf(world, continueDeployment, id),
+  continueDeploymentStop: (world, id) => overduePassOf(world, continueDeploymentStop, id),
 }
 
 interface Facts {

@@ -59,6 +59,7 @@ export const stackMoves: Readonly<Record<string, (world: World, id: string) => A
   beginStackRestart: byMove('beginStackRestart'),
   markStackRestarted: byMove('markStackRestarted'),
   giveUpStack: byMove('giveUpStack'),
+  continueStack: byMove('continueStack'),
   tearDownStack: async (world, id) => {
     const moved = await transitionEach(world.pool.db, rules.tearDownStack as never, callOf(world, {}), 200)
     return moved.some(({ row }) => (row as { id: string }).id === id) ? null : 'refused'
