@@ -1,6 +1,6 @@
 // Operations: accepted work, and the queue itself. A claim is a guarded move like any other.
 import { index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
+import { liveOperationStates, operationMachine, soleOperationStates } from '../lifecycle/operation.ts'
 import { lifecycleColumns, moment, stateCheck, stateIn } from './columns.ts'
 import { team } from './team.ts'
 
@@ -33,9 +33,7 @@ export const operation = pgTable(
   },
   (table) => [
     stateCheck(operationMachine),
-    uniqueIndex('operation_one_per_subject')
-      .on(table.subjectId)
-      .where(stateIn(['RUNNING', 'UNKNOWN'])),
+    uniqueIndex('operation_one_per_subject').on(table.subjectId).where(stateIn(soleOperationStates)),
     index('operation_due').on(table.kind, table.dueAt).where(stateIn(liveOperationStates)),
     index('operation_live').on(table.subjectId, table.generation).where(stateIn(liveOperationStates)),
     index('operation_subject').on(table.subjectId, table.createdAt, table.id),

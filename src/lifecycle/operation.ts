@@ -108,3 +108,5 @@ export const operationMachine = declareMachine({
 export type OperationState = keyof typeof operationMachine.states
 /** The states in which an operation still has work to do. */
 export const liveOperationStates: readonly OperationState[] = ['PENDING', 'RUNNING', 'UNKNOWN']
+/** The states in which it has its subject to itself. */
+export const soleOperationStates: readonly OperationState[] = ['RUNNING', 'UNKNOWN']
