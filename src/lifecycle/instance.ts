@@ -104,5 +104,8 @@ export const instanceMachine = declareMachine({
 })
 
 export type InstanceState = keyof typeof instanceMachine.states
+export type InstanceAction = keyof typeof instanceMachine.moves
+/** How long one may be STARTING. */
+export const startingDeadlineMs = states.STARTING.deadlineMs
 /** The states in which an instance may run. */
 export const liveInstanceStates: readonly InstanceState[] = live

@@ -15,6 +15,7 @@ import type { IdEntity } from '../db/id.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
 import type { DeploymentView } from './deployment-read.ts'
+import type { InstanceView } from './instance-read.ts'
 import type { Team } from './loader.ts'
 import type { InvitationView, MemberView } from './member-read.ts'
 import { isCancellable, isRetriable } from './operation.ts'
@@ -72,6 +73,14 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
 export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
   answer(actor, 'Resource', row.state)
 export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
+/** What Pawl runs itself, it asks about itself. */
+export function instanceActions(actor: Actor, row: InstanceView): AllowedAction[] {
+  const external = () =>
+    row.runtime === 'EXTERNAL'
+      ? null
+      : `It is of the runtime ${row.runtime}: Pawl runs it, asks about it itself, and ends it with what it is part of.`
+  return answer(actor, 'Instance', row.state, { heartbeatInstance: external, removeInstance: external })
+}
 /** Whether its asker may approve it is decided by the team's setting and its members, under the lock. */
 export function approvalActions(actor: Actor, row: ApprovalView): AllowedAction[] {
   const inTime = () => (row.expiresAt.getTime() <= Date.now() ? 'Its time is over.' : null)

@@ -1,6 +1,8 @@
-// Reading instances: the team's list, those of an object, and many by id.
-import { eq, getTableColumns } from 'drizzle-orm'
-import { instance } from '../db/instance.ts'
+// Reading instances: the team's list, those of an object, many by id, and one by what its provider calls it.
+import { and, eq, getTableColumns, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
+import { type InstanceRuntime, instance } from '../db/instance.ts'
+import { statementOf } from '../db/prepared.ts'
 import type { InstanceState } from '../lifecycle/instance.ts'
 import { lookUp } from './look-up.ts'
 import { type NamedFilter, namedConditions } from './named-list.ts'
@@ -22,7 +24,7 @@ export type InstanceView = Omit<
   'incarnation' | 'askedAt' | 'failedChecks' | 'recentRestarts'
 >
 
-export type InstanceFilter = NamedFilter<InstanceState>
+export type InstanceFilter = NamedFilter<InstanceState> & { readonly runtime?: InstanceRuntime | null }
 
 export const instances = defineList<InstanceView>({
   name: 'instances',
@@ -36,3 +38,26 @@ export const instances = defineList<InstanceView>({
 /** Instances of the team by id, in the order asked for; null where there is none. */
 export const instancesById = (db: Database, teamId: string, ids: readonly string[]) =>
   lookUp<InstanceView>(db, 'read:instance.byId', { table: instance, columns: shown }, teamId, ids)
+
+/** What the team has registered under that id of its provider, removed or not; null where there is none. */
+export async function externalInstanceOf(
+  db: Database,
+  teamId: string,
+  instanceId: string,
+): Promise<InstanceView | null> {
+  const statement = statementOf(db, 'read:instance.external', () =>
+    db
+      .select(shown)
+      .from(instance)
+      .where(
+        and(
+          eq(instance.teamId, textParam('teamId')),
+          eq(instance.instanceId, textParam('instanceId')),
+          sql`${instance.runtime} = ${sql.raw(quoted(['EXTERNAL' satisfies InstanceRuntime]))}`,
+        ),
+      )
+      .prepare('read:instance.external'),
+  )
+  const [row] = await statement.execute({ teamId, instanceId })
+  return row ?? null
+}

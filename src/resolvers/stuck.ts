@@ -10,12 +10,14 @@ import { advice, callInstead, type Remedy } from '../refusals.ts'
 import {
   type AllowedAction,
   deploymentActions,
+  instanceActions,
   operationActions,
   resourceActions,
   type Subject,
   stackActions,
 } from './allowed-action.ts'
 import type { DeploymentView } from './deployment-read.ts'
+import type { InstanceView } from './instance-read.ts'
 import type { NodeRow } from './loader.ts'
 import type { OperationView } from './operation-read.ts'
 import type { ResourceView } from './resource-read.ts'
@@ -83,6 +85,13 @@ export function waysOut(actor: Actor, entity: string, row: NodeRow | null, subje
       ways.push(callInstead('cancelOperation', { id: row.id }, 'Take it back: it has not begun.'))
     if (open(actions, 'retryOperation'))
       ways.push(callInstead('retryOperation', { id: row.id }, 'Repeat it as a new operation.'))
+  }
+  if (entity === 'Instance' && row) {
+    const actions = instanceActions(actor, row as InstanceView)
+    if (open(actions, 'heartbeatInstance'))
+      ways.push(callInstead('heartbeatInstance', { id: row.id }, 'Say by a heartbeat that it is well.'))
+    if (open(actions, 'removeInstance'))
+      ways.push(callInstead('removeInstance', { id: row.id }, 'Take it off the list: it will not come back.'))
   }
   const moved = entity === 'Operation' ? subject : (row as Subject | null)
   if (moved && entityOfId(moved.id) === 'Resource') {

@@ -5,6 +5,7 @@ import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { apiToken } from '../db/api-token.ts'
 import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
+import { instance } from '../db/instance.ts'
 import { invitation } from '../db/invitation.ts'
 import { member } from '../db/member.ts'
 import { promotionApproval } from '../db/promotion-approval.ts'
@@ -19,6 +20,7 @@ import { type MemberState, memberMachine } from '../lifecycle/member.ts'
 import { type TeamState, teamMachine } from '../lifecycle/team.ts'
 import { revokeRule } from './api-token.ts'
 import { deleteDeployment } from './deployment-rule.ts'
+import { isExternal, removeInstance } from './instance-external-rule.ts'
 import { withdrawInvitation } from './invitation-rule.ts'
 import { removeMember } from './member-rule.ts'
 import { withdrawPromotion } from './promotion-decision-rule.ts'
@@ -75,6 +77,8 @@ export const endWhatItOwns = [
   ofEnded(deleteResource),
   ofEnded(deleteStack),
   ofEnded(deleteSecret),
+  // What Pawl runs goes with what it is part of.
+  ofEnded(removeInstance, sql`${ofEndedTeam(instance.teamId)} and ${isExternal(instance)}`),
   ofEnded(withdrawPromotion),
   ofEnded(withdrawInvitation),
   ofEnded(
@@ -88,6 +92,7 @@ const owned = {
   Resource: resource,
   Stack: stack,
   Secret: secret,
+  Instance: instance,
   PromotionApproval: promotionApproval,
   Invitation: invitation,
   ApiToken: apiToken,

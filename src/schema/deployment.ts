@@ -9,6 +9,7 @@ import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { envField } from './env.ts'
 import { eventsField } from './event.ts'
+import { instancesField } from './instance.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { operationsField } from './operation.ts'
 import { DeploymentRef, NodeRef } from './ref.ts'
@@ -54,6 +55,10 @@ DeploymentRef.implement({
       t,
       (loaders, id) => loaders.env.load(id),
       'Its environment variables by key. They reach the workload at its next roll-out or start.',
+    ),
+    instances: instancesField(
+      t,
+      'Its running units, newest first, and EXTERNAL ones that say they are part of it; those of older generations are REMOVED.',
     ),
     operations: operationsField(t),
     events: eventsField(t, 'What became of it, oldest first: one unbroken chain of states.'),

@@ -57,15 +57,19 @@ OperationRef.implement({
 
 const OperationConnection = connectionOf(OperationRef, 'newest first')
 
-/** The field `operations` of an object: the work that was accepted for it. */
-export const operationsField = <R extends { readonly id: string }>(t: Fields<R>) =>
+/** The field `operations` of an object: the work that was accepted for it, or for what it is part of. */
+export const operationsField = <R extends { readonly id: string }>(
+  t: Fields<R>,
+  description = 'The work that was accepted for it, newest first.',
+  subjectOf = (row: R) => row.id,
+) =>
   t.field({
     type: OperationConnection,
-    description: 'The work that was accepted for it, newest first.',
+    description,
     args: pageArgs(),
     complexity: pageCost,
     resolve: async (row, args, context) => {
-      const { id } = row as R
+      const id = subjectOf(row as R)
       return connect(context, operations, await context.loaders.operationsOf.page(id, args), () =>
         context.loaders.operationsOf.count(id),
       )

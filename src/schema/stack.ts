@@ -10,6 +10,7 @@ import { builder } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { envField } from './env.ts'
 import { eventsField } from './event.ts'
+import { instancesField } from './instance.ts'
 import { lifecycleFields, stateEnum } from './lifecycle.ts'
 import { operationsField } from './operation.ts'
 import { NodeRef, StackRef } from './ref.ts'
@@ -71,6 +72,10 @@ StackRef.implement({
       t,
       (loaders, id) => loaders.stackEnv.load(id),
       'Its environment variables by key, the same for all services. They reach the services at the next roll-out.',
+    ),
+    instances: instancesField(
+      t,
+      'The running units of its services, newest first; those of older generations are REMOVED.',
     ),
     operations: operationsField(t),
     events: eventsField(t, 'What became of it, oldest first: one unbroken chain of states.'),

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { resource } from '../../src/db/resource.ts'
 import type { DeploymentState } from '../../src/lifecycle/deployment.ts'
+import type { InstanceState } from '../../src/lifecycle/instance.ts'
 import type { InvitationState } from '../../src/lifecycle/invitation.ts'
 import type { MemberState } from '../../src/lifecycle/member.ts'
 import type { OperationState } from '../../src/lifecycle/operation.ts'
@@ -18,6 +19,7 @@ import * as tokens from '../../src/resolvers/api-token.ts'
 import * as resources from '../../src/resolvers/resource.ts'
 import { defineRule, transition, transitionEach } from '../../src/resolvers/transition.ts'
 import { textParam } from '../../src/resolvers/transition-statement.ts'
+import { putInstance } from '../instances/row.ts'
 import { callOf, openWorld, type World } from '../races/world.ts'
 import { putToken, withTriggersOff } from '../row.ts'
 import { putSecret } from '../secrets/fixture.ts'
@@ -26,6 +28,7 @@ import { approvalMove } from './approval-moves.ts'
 import { type Cell, cellsOf } from './expected.ts'
 import { apiTokenGrid, apiTokenStates } from './expected-api-token.ts'
 import { deploymentGrid, deploymentStates } from './expected-deployment.ts'
+import { instanceGrid, instanceStates } from './expected-instance.ts'
 import { invitationGrid, invitationStates, memberGrid, memberStates } from './expected-member.ts'
 import { operationGrid, operationStates } from './expected-operation.ts'
 import { promotionApprovalGrid, promotionApprovalStates } from './expected-promotion-approval.ts'
@@ -33,6 +36,7 @@ import { resourceGrid, resourceStates } from './expected-resource.ts'
 import { secretGrid, secretStates } from './expected-secret.ts'
 import { stackGrid, stackStates } from './expected-stack.ts'
 import { teamGrid, teamStates } from './expected-team.ts'
+import { instanceMoves } from './instance-moves.ts'
 import { deploymentMoves, operationMoves } from './moves.ts'
 import { secretMoves } from './secret-moves.ts'
 import { stackMoves } from './stack-moves.ts'
@@ -153,6 +157,15 @@ describe('Stack', () => {
     const move = stackMoves[cell.action]
     if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
     await check(cell, 'stack', id, () => move(world, id))
+  })
+})
+
+describe('Instance', () => {
+  test.each(cellsOf(instanceGrid, instanceStates).map(titled))('%s from %s: %s', async (_, from, __, cell) => {
+    const id = await putInstance(world.stranger, { teamId: world.team.teamId, state: from as InstanceState })
+    const move = instanceMoves[cell.action]
+    if (!move) throw new Error(`no way is known to ask for ${cell.action}`)
+    await check(cell, 'instance', id, () => move(world, id))
   })
 })
 

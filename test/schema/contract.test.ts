@@ -81,6 +81,9 @@ const further: Record<string, string[]> = {
   rejectPromotion: ['IllegalState', 'ApprovalExpired'],
   withdrawPromotion: ['IllegalState', 'ApprovalExpired'],
   setSelfApproval: ['IllegalState'],
+  registerInstance: ['IllegalState', 'QuotaExceeded'],
+  heartbeatInstance: ['IllegalState'],
+  removeInstance: ['IllegalState'],
   retryOperation: ['IllegalState', 'SecretUnresolved'],
   cancelOperation: ['IllegalState'],
   createApiToken: [],
@@ -226,6 +229,7 @@ test('the shapes that outside checks rely on', () => {
       'expiresAt',
       'ttlPolicy',
       'env',
+      'instances',
       'operations',
     ]),
   )
@@ -263,7 +267,7 @@ test('the shapes that outside checks rely on', () => {
   )
   expect(fieldsOf('Query').sort()).toEqual(
     (
-      'apiToken apiTokens deployment deployments events invitation invitations lifecycles limits member members node nodes ' +
+      'apiToken apiTokens deployment deployments events instance instances invitation invitations lifecycles limits member members node nodes ' +
       'operation operations promotionApproval promotionApprovals promotionPlan resource resources secret secrets stack stacks stuck team viewer'
     ).split(' '),
   )

@@ -61,6 +61,9 @@ export const mutation: Readonly<Record<string, Need>> = {
   twinResource: need('promote', 'creating'),
   setSecret: need('deploy', 'irreversible'),
   deleteSecret: need('deploy', 'irreversible'),
+  registerInstance: need('deploy', 'creating'),
+  heartbeatInstance: need('deploy', 'reversible'),
+  removeInstance: need('deploy', 'irreversible'),
   // Of a deployment, as the one in valid-input.ts: the scope of what the operation works on is needed too.
   retryOperation: need('read deploy', 'reversible'),
   cancelOperation: need('read deploy', 'reversible'),

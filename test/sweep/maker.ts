@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import type postgres from 'postgres'
 import { actionClasses, scopes } from '../../src/auth.ts'
-import { type IdEntity, newId } from '../../src/db/id.ts'
+import { entityOfId, type IdEntity, newId } from '../../src/db/id.ts'
 import { machineOf } from '../../src/lifecycle/machines.ts'
 import { mintToken } from '../../src/token.ts'
 import { putOwner } from '../owner.ts'
@@ -109,6 +109,20 @@ export const makers: Readonly<Record<string, (making: Making) => Row>> = {
     env: env(making),
     env_revision: 1,
     incarnation: unique(),
+  }),
+  Instance: ({ mark, at, refer }) => ({
+    state: 'STARTING',
+    state_reason: mark,
+    name: mark,
+    environment: 'development',
+    runtime: 'EXTERNAL',
+    instance_id: `${mark}-${unique()}`,
+    subject_type: entityOfId(refer('Deployment')),
+    subject_id: refer('Deployment'),
+    url: `http://${mark}.test`,
+    heartbeat_at: at,
+    heartbeat_seconds: 30,
+    started_at: at,
   }),
   Secret: ({ id, teamId, mark, at, refer }) => ({
     state: 'ACTIVE',

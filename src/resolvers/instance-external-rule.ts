@@ -1,0 +1,138 @@
+// The rules of EXTERNAL instances: units that run elsewhere, make themselves known and send heartbeats. Callers move them, and the
+// loop reconcile-instances ends what is not heard of any more. Every rule repeats the runtime: what Pawl runs itself is moved by
+// answers of its driver alone. Nothing here starts anything, and what was removed is never brought back by a heartbeat.
+import { and, eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { quoted } from '../db/columns.ts'
+import { deployment } from '../db/deployment.ts'
+import { type InstanceRuntime, instance } from '../db/instance.ts'
+import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { type InstanceState, instanceMachine, liveInstanceStates, startingDeadlineMs } from '../lifecycle/instance.ts'
+import { statesOf } from '../lifecycle/machine.ts'
+import { defineBirth, defineRule } from './transition.ts'
+import { intParam, textParam } from './transition-statement.ts'
+
+const part = { table: instance, machine: instanceMachine } as const
+const byId = and(eq(instance.id, textParam('id')), eq(instance.teamId, textParam('teamId'))) as SQL
+const named = (...names: readonly string[]) => sql.raw(quoted(names))
+const runtime = named('EXTERNAL' satisfies InstanceRuntime)
+/** It is run by somebody else. */
+export const isExternal = (row: typeof instance): SQL => sql`${row.runtime} = ${runtime}`
+
+const liveDeployment = named(...liveDeploymentStates)
+const endedDeployment = named(...statesOf(deploymentMachine).filter((state) => !liveDeploymentStates.includes(state)))
+
+/** The constraint that a birth is stopped by when the deployment that it names is none that it can be part of. */
+export const deploymentConstraint = 'instance_deployment'
+
+/** Of the deployment that it says it is part of: a live one of its team and, where it names one, of its environment. */
+const ofDeployment = (column: PgColumn): SQL => sql`(select ${column} from ${deployment}
+  where ${deployment.id} = ${textParam('deploymentId')} and ${deployment.teamId} = ${textParam('teamId')}
+    and ${deployment.state} in (${liveDeployment})
+    and (${textParam('environment')} is null or ${deployment.environment} = ${textParam('environment')}))`
+const whereNamed = (value: SQL) => sql`case when ${textParam('deploymentId')} is not null then ${value} end`
+
+export const registerInstance = defineBirth({
+  ...part,
+  name: 'registerInstance',
+  action: 'registerInstance',
+  takes: [{ kind: 'instances' }],
+  values: {
+    id: textParam('id'),
+    teamId: textParam('teamId'),
+    environment: sql`coalesce(${textParam('environment')}, ${ofDeployment(deployment.environment)}, 'development')`,
+    name: textParam('name'),
+    runtime: sql`${runtime}`,
+    generation: sql`coalesce(${ofDeployment(deployment.generation)}, 1)`,
+    subjectType: whereNamed(named(deploymentMachine.entity)),
+    subjectId: whereNamed(sql`coalesce(${ofDeployment(deployment.id)},
+      pawl_refuse(${named(deploymentConstraint)}, 'it cannot be part of that deployment')::text)`),
+    instanceId: textParam('instanceId'),
+    url: textParam('url'),
+    heartbeatSeconds: intParam('heartbeatSeconds'),
+  },
+})
+
+/** A heartbeat, of one that is well or of one that is not: the state is that of the move, and has been so for as long as before. */
+const heard = (action: 'heartbeatInstance' | 'reportInstanceDegraded', stateReason: SQL) =>
+  defineRule({
+    name: action,
+    subject: {
+      ...part,
+      action,
+      where: byId,
+      guard: isExternal,
+      set: (found) => ({
+        stateReason,
+        stateChangedAt: sql`case when ${found.state} in (${named(instanceMachine.moves[action].to)}) then ${found.stateChangedAt}
+          else clock_timestamp() end`,
+        heartbeatAt: sql`clock_timestamp()`,
+        startedAt: sql`coalesce(${found.startedAt}, clock_timestamp())`,
+      }),
+    },
+    called: true,
+  })
+export const heartbeatInstance = heard('heartbeatInstance', sql`null`)
+export const reportInstanceDegraded = heard('reportInstanceDegraded', textParam('reason'))
+
+export const removeInstance = defineRule({
+  name: 'removeInstance',
+  subject: { ...part, action: 'removeInstance', where: byId, guard: isExternal },
+  releases: 'instances',
+  called: true,
+})
+
+const batch = { orderBy: sql`${instance.heartbeatAt} nulls first`, limit: intParam('limit') }
+const inState = (state: SQLWrapper, ...names: InstanceState[]) => sql`${state} in (${named(...names)})`
+
+/** Heartbeats that may be missed before it counts as lost. */
+export const missedHeartbeats = 3
+
+/** How long it may be silent, in seconds; one that was never heard of no longer than its state may last. */
+const patience = (row: typeof instance) => sql`least(${sql.raw(String(missedHeartbeats))} * ${row.heartbeatSeconds},
+  case when ${row.heartbeatAt} is null then ${sql.raw(String(startingDeadlineMs / 1_000))} end)`
+const isStale = (row: typeof instance) =>
+  sql`${isExternal(row)} and coalesce(${row.heartbeatAt}, ${row.stateChangedAt}) < now() - ${patience(row)} * interval '1 second'`
+
+/** The whole reason again under the lock: a heartbeat that came meanwhile wins cleanly. */
+export const offlineSilentInstance = defineRule({
+  name: 'offlineSilentInstance',
+  subject: {
+    ...part,
+    action: 'offlineInstance',
+    where: sql`${inState(instance.state, 'STARTING', 'ONLINE', 'DEGRADED')} and ${isStale(instance)}`,
+    batch,
+    guard: isStale,
+    set: (found) => ({
+      stateReason: sql`case when ${found.heartbeatAt} is null then 'it never sent a heartbeat'
+        else 'no heartbeat for more than ' || ${patience(found)} || ' s' end`,
+      startedAt: sql`null`,
+    }),
+  },
+})
+
+/** How long what is not heard of any more is kept for it to come back. */
+export const keptOfflineHours = 24
+
+const isLost = (row: typeof instance) => sql`(${inState(row.state, 'OFFLINE')}
+  and ${row.stateChangedAt} < now() - ${sql.raw(String(keptOfflineHours))} * interval '1 hour')`
+/** A deployment never comes back from there, so that no lock on it is needed. */
+const isOver = (row: typeof instance) => sql`exists (select 1 from ${deployment} d
+  where d.id = ${row.subjectId} and d.state in (${endedDeployment}))`
+const isGone = (row: typeof instance) => sql`${isExternal(row)} and (${isLost(row)} or ${isOver(row)})`
+
+export const removeGoneInstance = defineRule({
+  name: 'removeGoneInstance',
+  subject: {
+    ...part,
+    action: 'removeInstance',
+    where: sql`${inState(instance.state, ...liveInstanceStates)} and ${isGone(instance)}`,
+    batch,
+    guard: isGone,
+    set: (found) => ({
+      stateReason: sql`case when ${isOver(found)} then 'the deployment that it was part of has ended'
+        else 'it was not heard of for ${sql.raw(String(keptOfflineHours))} hours' end`,
+    }),
+  },
+  releases: 'instances',
+})

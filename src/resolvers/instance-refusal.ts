@@ -1,0 +1,56 @@
+// Why an instance could not be moved or registered, told from the row that was found, and what would be accepted instead.
+
+import { type InstanceAction, instanceMachine, liveInstanceStates } from '../lifecycle/instance.ts'
+import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
+import type { InstanceView } from './instance-read.ts'
+
+const where = (row: InstanceView) => `${row.name} in ${row.environment}`
+const look = ({ id }: InstanceView) => lookAt('instance', { id }, 'See where it stands and what may be done with it.')
+const refusalOf = (action: InstanceAction) => instanceMachine.moves[action].refusal as RefusalName
+
+/** The wish to be known goes on under an id of its own: those of the provider are never used again. */
+const registerAnew = ({ name, environment, url, heartbeatSeconds, subjectId }: InstanceView): Remedy =>
+  callInstead(
+    'registerInstance',
+    { name, environment, ...(url === null ? {} : { url }), ...(heartbeatSeconds === null ? {} : { heartbeatSeconds }) },
+    subjectId === null
+      ? 'Make it known as a new instance, under an id that is made for it.'
+      : 'Make it known as a new instance that is part of nothing, under an id that is made for it.',
+  )
+
+/** The state is not one that the action may start from: it was removed. */
+export async function wrongState(_db: unknown, action: InstanceAction, row: InstanceView): Promise<Refusal> {
+  const since = `${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}`
+  return refuse(refusalOf(action), {
+    message: `${action} is not possible: ${since}. What was removed never comes back.`,
+    facts: { instance: row, action },
+    remedies: action === 'heartbeatInstance' ? [registerAnew(row), look(row)] : [look(row)],
+  })
+}
+
+/** It is run by Pawl, which asks about it itself; it goes with what it is part of. */
+export function managed(action: InstanceAction, row: InstanceView): Refusal {
+  const { subjectId, subjectType } = row
+  const word = subjectType === 'Stack' ? 'stack' : 'deployment'
+  const remedy = subjectId
+    ? lookAt(word, { id: subjectId }, `Look at the ${word} that it is part of: it starts and ends with that.`)
+    : look(row)
+  return refuse(refusalOf(action), {
+    message: `${action} is not possible: ${where(row)} is of the runtime ${row.runtime}, so Pawl runs it and asks about it itself. It ends with its ${word}.`,
+    facts: { instance: row, action },
+    remedies: [remedy],
+  })
+}
+
+/** The provider's id is known: one that lives says so by heartbeats, and that of a removed one is never used again. */
+export function idIsKnown(row: InstanceView): Refusal {
+  const action = 'registerInstance'
+  const gone = !liveInstanceStates.includes(row.state)
+  return refuse(refusalOf(action), {
+    message: `${row.instanceId} is known: it is ${where(row)}, ${row.id}, which is ${row.state}.${gone ? ' Ids are never used again.' : ''}`,
+    facts: { instance: row, action },
+    remedies: gone
+      ? [registerAnew(row), look(row)]
+      : [callInstead('heartbeatInstance', { id: row.id }, 'Say by a heartbeat that it is well.'), look(row)],
+  })
+}
