@@ -16,6 +16,7 @@ export const longer = [
   'test/drivers/provision-postgres.test.ts',
   'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
+  'test/loops/sweep*.test.ts',
   'test/resources/crash.test.ts',
   'test/resources/measure.test.ts',
   'test/resources/provision.test.ts',
