@@ -40,6 +40,8 @@ export interface Actor {
   readonly person?: { readonly identity: string; readonly name: string | null }
   /** Its team is being deleted and can be restored until then; meanwhile it is read and restored, nothing else. */
   readonly teamEndsAt?: Date
+  /** When its credential runs out by itself, by the clock of this process. */
+  readonly goodUntil?: Date
 }
 
 interface Need {

@@ -12,6 +12,7 @@ import { closeProvisioners, type Provisioners, startProvisioners } from './drive
 import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
 import { watchKeys } from './key-watch.ts'
+import { createHub } from './live/hub.ts'
 import { createLog, type Log } from './log.ts'
 import { countMoves, type Told } from './loops/count.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
@@ -101,7 +102,14 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const nudges = openNudge({ url, channel: 'pawl_operations' })
   down.add('clients', 'nudges between processes', () => nudges.close())
 
-  const sequencer = startLoop(sequenceLoop(work.db), { metrics, log })
+  const hub = createHub({ db: work.db, log })
+  const eventNudges = openNudge({ url, channel: 'pawl_events' })
+  down.add('clients', 'nudges of followers', () => eventNudges.close())
+  if (api) await eventNudges.listen(() => hub.nudge())
+  const sequencer = startLoop(
+    sequenceLoop(work.db, () => eventNudges.send()),
+    { metrics, log },
+  )
   down.add('work', 'the sequencer', () => sequencer.stop())
   const worker =
     config.role === 'api'
@@ -118,6 +126,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const server = createHttpServer({
     graphql: api && {
       db: api.db,
+      hub,
       rate,
       oidc,
       images: driver,

@@ -68,6 +68,10 @@ export interface Metrics {
   loopItems(loop: Loop, outcome: ItemOutcome, count: number): void
   /** `operation` is a root field of the schema, as given to createMetrics. */
   graphql(operation: string, outcome: GraphqlOutcome, durationMs: number): void
+  /** A stream of that root field has begun (1) or ended (-1). */
+  streams(subscription: string, by: 1 | -1): void
+  /** An answer was handed to the connection of a stream. */
+  streamEvent(subscription: string): void
   /** Gives, or replaces, the sources of the gauges. */
   collectFrom(sources: GaugeSources): void
   /** The page for a scrape, in `contentType`. */
@@ -209,7 +213,23 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
   })
 
+  const openStreams = new Gauge({
+    name: 'pawl_streams',
+    help: 'Open streams, by what they follow.',
+    labelNames: ['subscription'],
+    registers,
+  })
+  const streamEvents = new Counter({
+    name: 'pawl_stream_events_total',
+    help: 'Answers that were handed to the connections of streams.',
+    labelNames: ['subscription'],
+    registers,
+  })
+  const subscriptionLabel = (name: string) => closed('subscription', options.graphqlOperations ?? [], name)
+
   return {
+    streams: (subscription, by) => openStreams.inc({ subscription: subscriptionLabel(subscription) }, by),
+    streamEvent: (subscription) => streamEvents.inc({ subscription: subscriptionLabel(subscription) }),
     transition(entity, action, outcome) {
       const known = entities.get(entity) ?? { label: closed('entity', [], entity), actions: [] }
       transitions.inc({

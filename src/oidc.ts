@@ -32,6 +32,8 @@ export interface OidcIdentity {
   readonly email: string | null
   /** For display alone; up to 200 characters. */
   readonly name: string | null
+  /** `exp` of the token. */
+  readonly expiresAt: Date
 }
 
 export interface OidcVerifier {
@@ -100,7 +102,10 @@ export function createOidcVerifier({
 const isTypeTaken = (typ: unknown): boolean =>
   typeof typ === 'string' && types.includes(typ.toLowerCase().replace(/^application\//, ''))
 
-function identityOf(issuer: string, { sub, email, email_verified: isVerified, name }: JWTPayload): OidcIdentity | null {
+function identityOf(
+  issuer: string,
+  { sub, exp, email, email_verified: isVerified, name }: JWTPayload,
+): OidcIdentity | null {
   if (typeof sub !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(sub)) return null
   return {
     issuer,
@@ -108,6 +113,7 @@ function identityOf(issuer: string, { sub, email, email_verified: isVerified, na
     // Some issuers write the word.
     email: isVerified === true || isVerified === 'true' ? textOf(email, 254) : null,
     name: textOf(name, 200),
+    expiresAt: new Date(Number(exp) * 1_000),
   }
 }
 

@@ -40,8 +40,9 @@ export function createDoor({
   const handle = createGraphql(options)
   return async (req, res, requestId) => {
     const startedAt = performance.now()
+    let tookMs: number | null = null
     const record = (operation: string, outcome: GraphqlRequest['outcome']) =>
-      metrics.graphql(operation, outcome, performance.now() - startedAt)
+      metrics.graphql(operation, outcome, tookMs ?? performance.now() - startedAt)
     const refused = (flaw: Refused, outcome: GraphqlRequest['outcome'], more?: Record<string, unknown>) => {
       record('unknown', outcome)
       refuse(res, flaw, lingerMs, more)
@@ -86,11 +87,18 @@ export function createDoor({
     if ('refused' in asked) return malformed(asked.refused)
     if (typeof asked.query !== 'string') return malformed(noQuery)
 
+    const { accept = '*/*' } = req.headers
     const request: GraphqlRequest = {
       actor,
       account,
       requestId,
       parameters: asked,
+      readsStreams: /text\/event-stream|\*\/\*/i.test(accept),
+      again: () => callerOf(req, db, oidc),
+      began: () => {
+        tookMs = performance.now() - startedAt
+      },
+      stream: null,
       operation: 'unknown',
       outcome: 'ok',
       cost: null,

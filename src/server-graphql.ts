@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   type DocumentNode,
   type ExecutionArgs,
+  type ExecutionResult,
   execute,
   GraphQLError,
   getOperationAST,
@@ -17,23 +18,32 @@ import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
 import { LRUCache } from 'lru-cache'
 import { type Actor, lacking } from './auth.ts'
 import type { Context } from './context.ts'
+import type { Hub } from './live/hub.ts'
 import type { Log } from './log.ts'
 import type { GraphqlOutcome, Metrics } from './metrics.ts'
 import { createLoaders } from './resolvers/loader.ts'
 import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
+import type { Stranger } from './server-caller.ts'
 import { type Cost, type Weighed, weigh } from './server-cost.ts'
 import { documentFlaw, limits, parseDocument, refusal } from './server-document.ts'
 import { mask } from './server-mask.ts'
 import { type Account, priceOfDocument, priceOfRequest, rateError } from './server-rate.ts'
 import { type Parameters as Given, maxBodyBytes } from './server-request.ts'
+import { type StreamTimes, writeStream } from './server-sse.ts'
+import { notAStream, type Stream, type Streams } from './server-streams.ts'
+import { priceOfDelivery, subscribeAnew } from './server-subscribe.ts'
 import { unvaluedLiteral } from './server-value.ts'
+import { watchCredential } from './server-watch.ts'
 
 export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
   readonly metrics: Metrics
   readonly log: Log
   /** Who is told what the schema is: whoever may read (the default), or nobody. */
   readonly introspection?: 'authenticated' | 'off'
+  readonly hub: Hub
+  readonly streams: Streams
+  readonly streamTimes: StreamTimes
 }
 
 /** One request on its way through; what is found out on the way is for the metric and the mask. */
@@ -43,6 +53,13 @@ export interface GraphqlRequest {
   readonly account: Account
   readonly requestId: string
   readonly parameters: Given
+  /** Whether the client reads text/event-stream. */
+  readonly readsStreams: boolean
+  /** Who its credential stands for now; for a stream, which outlives its first answer. */
+  readonly again: () => Promise<Actor | Stranger>
+  /** Called when a stream begins: what it took until then is what the request took. */
+  readonly began: () => void
+  stream: Stream | null
   operation: string
   outcome: GraphqlOutcome
   /** What the operation costs, once that is known: before it is run, and also when it is not. */
@@ -61,7 +78,8 @@ const keptCharacters = 500_000
 const keptDocumentCharacters = 20_000
 
 /** Answers authenticated requests at /graphql whose parameters were read. */
-export function createGraphql({ metrics, log, introspection, ...given }: GraphqlOptions): GraphqlHandler {
+export function createGraphql(options: GraphqlOptions): GraphqlHandler {
+  const { metrics, log, introspection, streams, streamTimes, ...given } = options
   const documents = new LRUCache<string, DocumentNode>({
     maxSize: keptCharacters,
     maxEntrySize: keptDocumentCharacters,
@@ -93,6 +111,7 @@ export function createGraphql({ metrics, log, introspection, ...given }: Graphql
       log: log.with({ requestId: request.requestId }),
       loaders: createLoaders(given.db, request.actor),
       noteRefusal: () => note('refused'),
+      signal: neverAborted,
       door: { maxBodyBytes, minRequestPoints: priceOfRequest, document: limits, budgets: request.account.budgets },
     }),
     plugins: [
@@ -100,10 +119,21 @@ export function createGraphql({ metrics, log, introspection, ...given }: Graphql
         introspects: (actor) => introspection !== 'off' && lacking(actor, 'read') === null,
         keep: (text, document) => void (documents.has(text) || documents.set(text, document)),
       }) as Plugin<object, GraphqlRequest>,
+      streaming(options) as Plugin<object, GraphqlRequest>,
     ],
   })
-  return (req, res, request) => current.run(request, async () => void (await yoga(req, res, request)))
+  return (req, res, request) =>
+    current.run(request, async () => {
+      try {
+        await yoga(req, res, request)
+      } finally {
+        // Also where it was opened and then nothing came of it.
+        request.stream?.end()
+      }
+    })
 }
+
+const neverAborted = new AbortController().signal
 
 interface Bounds {
   readonly introspects: (actor: Actor) => boolean
@@ -166,6 +196,40 @@ function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext & GraphqlRe
     },
   }
 }
+
+/** Opens the stream of a subscription that may be run, and writes it. */
+function streaming({ db, hub, streams, streamTimes }: GraphqlOptions): Plugin<SchemaContext & GraphqlRequest> {
+  return {
+    onSubscribe({ args, setSubscribeFn, setResultAndStopExecution }) {
+      const request = underWay()
+      const { actor, account, again, cost, operation } = request
+      const stream = request.readsStreams ? streams.open(actor.teamId, operation) : notAStream()
+      if (stream instanceof GraphQLError) {
+        note('limited')
+        return setResultAndStopExecution({ errors: [stream] })
+      }
+      request.stream = stream
+      void watchCredential({ hub, db, actor, again, stream })
+      const price = priceOfDelivery + (cost?.requested ?? 0)
+      setSubscribeFn(() => subscribeAnew(args, { signal: stream.signal, pay: () => account.payMore(price) }))
+    },
+    onResultProcess({ result, serverContext, setResultProcessor }) {
+      const { stream, began } = underWay()
+      if (!stream || !isStream(result)) return
+      const { res } = serverContext as unknown as { readonly res: ServerResponse }
+      const write = async () => {
+        began()
+        await writeStream(res, result, stream, streamTimes)
+        // Nothing is left to be sent.
+        return new Response(null)
+      }
+      setResultProcessor(write as never, 'text/event-stream')
+    },
+  }
+}
+
+const isStream = (result: unknown): result is AsyncIterable<ExecutionResult> =>
+  typeof result === 'object' && result !== null && Symbol.asyncIterator in result
 
 const overLimit = (error: Error) =>
   error instanceof GraphQLError && error.extensions.code === 'LIMIT_EXCEEDED' ? error : null

@@ -3,6 +3,7 @@ import { GraphQLError } from 'graphql'
 import { DatabaseFault } from './db/fault.ts'
 import type { Log } from './log.ts'
 import type { GraphqlOutcome } from './metrics.ts'
+import { EventsLagged } from './resolvers/event-feed.ts'
 import { BadUserInput } from './resolvers/page.ts'
 import { badInput } from './server-cost.ts'
 
@@ -19,6 +20,12 @@ export function mask(error: unknown, { requestId, log, note }: Masking): GraphQL
   if (cause instanceof BadUserInput) {
     note('invalid')
     return badInput(cause.message, at)
+  }
+  if (cause instanceof EventsLagged) {
+    note('refused')
+    const { message, oldestCursor } = cause
+    const place = at ? { nodes: at.nodes ?? null, path: at.path ?? null } : {}
+    return new GraphQLError(message, { ...place, extensions: { code: 'EVENTS_LAGGED', oldestCursor } })
   }
   if (cause instanceof GraphQLError && isMeant(cause)) {
     for (const each of [cause, at]) if (each) each.message = withoutValue(each.message)

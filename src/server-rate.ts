@@ -9,6 +9,8 @@ import type { Refused } from './server-answer.ts'
 export interface Account {
   /** Raises what the request has paid to so many points; a refusal when the budget is not enough for that. */
   pay(points: number): RateRefusal | null
+  /** Pays so many points more, for one of many answers. */
+  payMore(points: number): RateRefusal | null
   budgets(): Budgets
 }
 
@@ -31,6 +33,7 @@ export function openAccount(rate: RateLimit, payer: Payer, res: ServerResponse):
       tell()
       return refusal
     },
+    payMore: (points) => rate.take(payer, points),
     budgets: () => rate.budgets(payer),
   }
 }

@@ -3,15 +3,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { createHub, type Hub } from './live/hub.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { decorate, lastOfItsConnection, type Refused, refuse, refuseOnSocket, send } from './server-answer.ts'
 import { createDoor, type DoorOptions } from './server-door.ts'
 import { headFlaw, requestIdOf } from './server-request.ts'
+import { type StreamTimes, usualStreamTimes } from './server-sse.ts'
+import { createStreams, type StreamLimits } from './server-streams.ts'
 
 export interface HttpOptions {
   /** Null: a worker without an API; health, readiness and metrics are there all the same. */
-  readonly graphql: Omit<DoorOptions, 'metrics' | 'log' | 'lingerMs'> | null
+  readonly graphql: GraphqlPart | null
   readonly metrics: Metrics
   readonly log: Log
   /** Database reachable, migrations at head, not draining. A rejection counts as false. */
@@ -20,8 +23,16 @@ export interface HttpOptions {
   readonly times?: Partial<Times>
 }
 
+export interface GraphqlPart
+  extends Omit<DoorOptions, 'metrics' | 'log' | 'lingerMs' | 'hub' | 'streams' | 'streamTimes'> {
+  /** Who follows the event log here; by default one of its own, which nobody nudges. */
+  readonly hub?: Hub
+  /** For tests, which do not open thousands of streams. */
+  readonly streamLimits?: Partial<StreamLimits>
+}
+
 /** How long a client may take, in ms. */
-export interface Times {
+export interface Times extends StreamTimes {
   /** To say its headers; then 408. */
   readonly headersMs: number
   /** To say all of its request; then 408. */
@@ -42,6 +53,7 @@ const usualTimes: Times = {
   idleMs: 60_000,
   checkMs: 2_000,
   lingerMs: 2_000,
+  ...usualStreamTimes,
 }
 const maxHeaderBytes = 16_384
 const maxConnections = 10_000
@@ -50,7 +62,7 @@ export interface PawlServer {
   readonly http: Server
   /** Returns the port, which is another one when 0 was asked for. */
   listen(host: string, port: number): Promise<number>
-  /** Takes no more connections, lets requests end for `drainMs`, then cuts them off. */
+  /** Takes no more connections, tells streams to go elsewhere, lets requests end for `drainMs`, then cuts them off. */
   stop(drainMs: number): Promise<void>
 }
 
@@ -58,8 +70,20 @@ type Route = (res: ServerResponse) => Promise<void> | void
 
 /** Makes the server; `listen` opens it. */
 export function createHttpServer({ graphql, metrics, log, ready, times }: HttpOptions): PawlServer {
-  const { headersMs, requestMs, keepAliveMs, idleMs, checkMs, lingerMs } = { ...usualTimes, ...times }
-  const door = graphql && createDoor({ ...graphql, metrics, log, lingerMs })
+  const all = { ...usualTimes, ...times }
+  const { headersMs, requestMs, keepAliveMs, idleMs, checkMs, lingerMs } = all
+  const streams = createStreams(metrics, graphql?.streamLimits)
+  const door =
+    graphql &&
+    createDoor({
+      hub: createHub({ db: graphql.db, log }),
+      ...graphql,
+      metrics,
+      log,
+      lingerMs,
+      streams,
+      streamTimes: all,
+    })
   const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
     ['/healthz', (res) => send(res, 200, 'text/plain', 'ok\n')],
     [
@@ -145,6 +169,7 @@ export function createHttpServer({ graphql, metrics, log, ready, times }: HttpOp
       }),
     async stop(drainMs) {
       stopping = true
+      streams.close()
       const closed = new Promise<void>((resolve) => http.close(() => resolve()))
       http.closeIdleConnections()
       // A client that goes on asking over a connection that it has would be served until the end, and cut off there.

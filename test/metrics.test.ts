@@ -28,6 +28,8 @@ test('every promised metric is there under its name and type', async () => {
     'pawl_loop_runs_total counter',
     'pawl_oldest_row_age_seconds gauge',
     'pawl_operations gauge',
+    'pawl_stream_events_total counter',
+    'pawl_streams gauge',
     'pawl_transitions_total counter',
   ])
 })

@@ -32,7 +32,13 @@ const goodClaims = () => ({ iss: issuer.url, aud: audience, sub: 'ann', iat: now
 
 describe('a good token', () => {
   test.each(Object.keys(kindOf))('signed by %s', async (alg) => {
-    expect(await verified({ alg })).toEqual({ issuer: issuer.url, subject: 'ann', email: null, name: null })
+    expect(await verified({ alg })).toEqual({
+      issuer: issuer.url,
+      subject: 'ann',
+      email: null,
+      name: null,
+      expiresAt: expect.any(Date),
+    })
   })
 
   test.each(['JWT', 'jwt', 'at+jwt', 'application/at+jwt'])('of the typ %s', async (typ) => {

@@ -5,7 +5,8 @@ import type { LoopDeclaration } from './loop.ts'
 
 const batch = 1_000
 
-export const sequenceLoop = (db: Database): LoopDeclaration => ({
+/** `told` hears of every batch that was given positions, at once: those who follow them are nudged. */
+export const sequenceLoop = (db: Database, told: () => void = () => {}): LoopDeclaration => ({
   name: 'sequence',
   everyMs: 500,
   deadlineMs: 5_000,
@@ -14,6 +15,7 @@ export const sequenceLoop = (db: Database): LoopDeclaration => ({
     for (;;) {
       const given = await sequenceEvents(db, batch)
       total += given
+      if (given > 0) told()
       if (given < batch || signal.aborted) return { moved: total }
     }
   },

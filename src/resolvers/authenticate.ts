@@ -42,6 +42,8 @@ export interface Person {
   readonly subject: string
   readonly email: string | null
   readonly name: string | null
+  /** When the JWT runs out. */
+  readonly expiresAt?: Date
 }
 
 export interface Asked {
@@ -69,7 +71,8 @@ export async function authenticate(
   }
   if (oidc === null || text.startsWith('pawl_')) return null
   const person = await oidc.verify(text)
-  return person && byIdentity(db, person, named)
+  const actor = person && (await byIdentity(db, person, named))
+  return actor && person?.expiresAt ? { ...actor, goodUntil: person.expiresAt } : actor
 }
 
 async function byApiToken(db: Database, token: Token): Promise<Actor | null> {
@@ -85,6 +88,7 @@ async function byApiToken(db: Database, token: Token): Promise<Actor | null> {
         role: member.role,
         teamState: team.state,
         deletionAt: team.deletionAt,
+        leftMs: sql<number>`extract(epoch from ${apiToken.expiresAt} - now())::float8 * 1000`,
         unnoted: sql<boolean>`coalesce(${apiToken.lastUsedAt} < now() - interval '1 minute', true)`,
       })
       .from(apiToken)
@@ -106,9 +110,10 @@ async function byApiToken(db: Database, token: Token): Promise<Actor | null> {
   // Only a figure for people: when it cannot be written the request goes on.
   if (row.unnoted) void noteUse(db, row.id).catch(() => {})
   const { id, teamId, memberId, role, teamState, deletionAt } = row
+  const goodUntil = new Date(Date.now() + Number(row.leftMs))
   const scopes = scopesInEffect(row.scopes as Scope[], role)
   const classes = new Set(row.classes as ActionClass[])
-  return { kind: 'token', id, teamId, memberId, role, scopes, classes, ...endingAt(teamState, deletionAt) }
+  return { kind: 'token', id, teamId, memberId, role, scopes, classes, goodUntil, ...endingAt(teamState, deletionAt) }
 }
 
 /** The guard is repeated in the statement, so that of many requests at once one writes. */

@@ -97,6 +97,10 @@ function placeBehind(list: List<never>, teamId: string, name: string, cursor: st
   return [new Date(Number(createdAtMs)).toISOString(), id ?? '']
 }
 
+/** The position behind a cursor of a list by position. Throws `BadUserInput` as above. */
+export const positionBehind = <R>(list: List<R>, teamId: string, name: string, cursor: string): number =>
+  Number(placeBehind(list as List<never>, teamId, name, cursor)[0])
+
 /** The two ends of what is read, in the list's own order; always given, so that the index alone decides. */
 function ends(list: List<never>, teamId: string, { after, before }: PageArgs): Record<string, string> {
   const open = list.key === 'created' ? ['infinity', '-infinity'] : ['0', '9223372036854775807']

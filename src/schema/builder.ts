@@ -4,6 +4,7 @@ import SchemaBuilder from '@pothos/core'
 import ComplexityPlugin from '@pothos/plugin-complexity'
 import { GraphQLError, Kind } from 'graphql'
 import type { Context } from '../context.ts'
+import type { Hub } from '../live/hub.ts'
 import type { Loaders } from '../resolvers/loader.ts'
 import type { DoorLimits } from './limits.ts'
 
@@ -14,6 +15,9 @@ export interface SchemaContext extends Context {
   readonly noteRefusal: () => void
   /** What the door lets through, for callers who ask. */
   readonly door: DoorLimits
+  readonly hub: Hub
+  /** Aborted when the stream of a subscription ends, for whatever reason; of everything else never. */
+  readonly signal: AbortSignal
 }
 
 export const builder = new SchemaBuilder<{
@@ -75,4 +79,14 @@ builder.mutationType({
     'refusals; select `... on Refusal { code message retryable retryAfterMs remedies { mutation arguments explanation } }` to ' +
     'handle every refusal, also later ones. State moves only by declared moves: see `Query.lifecycles`. Accepted work is an ' +
     'operation that is carried out after the answer: follow `operation { id state }`.',
+})
+
+builder.subscriptionType({
+  description:
+    'What can be followed live: GraphQL over SSE in distinct connections mode, by GET or POST with `Accept: text/event-stream`. ' +
+    'Needs the scope `read`; only what belongs to the caller’s team is seen. A stream pays its cost at its start, and that of ' +
+    'each delivery when it is made: where the budget is used up it waits, and loses nothing. It ends with a last `next` whose ' +
+    'error says why in `extensions.code`: `UNAUTHENTICATED` (the credential is not good any more), `FORBIDDEN` (what it may do ' +
+    'has changed; with `retryable: true` subscribe again), `SHUTTING_DOWN` (subscribe again after `retryAfterMs`). Nothing is ' +
+    'changed by it, so it can always be repeated; refusals are errors before the first `next`.',
 })

@@ -1,6 +1,7 @@
 // The event log in the schema: audit trail and feed in one, read by the same cursors.
+import { eventPageOf } from '../resolvers/event-feed.ts'
 import { type EventFilter, type EventView, eventFilter, events } from '../resolvers/event-read.ts'
-import { countOf, cursorOf, pageOf } from '../resolvers/page.ts'
+import { countOf, cursorOf } from '../resolvers/page.ts'
 import { builder, type Fields } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { EventRef, NodeRef, OperationRef } from './ref.ts'
@@ -71,7 +72,7 @@ export const eventsField = <R extends { readonly id: string }>(t: Fields<R>, des
     },
   })
 
-const Filter = builder.inputType('EventFilter', {
+export const EventFilterInput = builder.inputType('EventFilter', {
   description: 'All that is given must hold.',
   fields: (t) => ({
     subject: t.id({ description: 'Only of this object.' }),
@@ -87,13 +88,14 @@ builder.queryField('events', (t) =>
     type: EventConnection,
     description:
       'The event log of the team, oldest first. A cursor stays good: `after` the last one seen gives what has happened since, ' +
-      'with no gap and no repeat. An event is listed a moment after it happened.',
-    args: { ...pageArgs(), filter: t.arg({ type: Filter, description: 'Which ones.' }) },
+      'with no gap and no repeat. An event is listed a moment after it happened. Where what follows `after` is not all kept any ' +
+      'more: an error with `extensions { code: "EVENTS_LAGGED", oldestCursor }`; read the objects anew and go on from there.',
+    args: { ...pageArgs(), filter: t.arg({ type: EventFilterInput, description: 'Which ones.' }) },
     complexity: pageCost,
     resolve: async (_root, args, context) => {
       const filter = eventFilter(args.filter as EventFilter | null)
       const { db, actor } = context
-      const page = await pageOf(db, actor.teamId, events, args, filter)
+      const page = await eventPageOf(db, actor.teamId, args, filter)
       return connect(context, events, page, () => countOf(db, actor.teamId, events, filter))
     },
   }),

@@ -27,6 +27,7 @@ import './member.ts'
 import './member-mutation.ts'
 import './node.ts'
 import './stuck.ts'
+import './subscription.ts'
 import { builder } from './builder.ts'
 
 export { extraRefusals } from './mutation.ts'
@@ -35,7 +36,11 @@ export const schema = builder.toSchema()
 
 /** The closed label set of the metric `pawl_graphql_duration_seconds`: every root field, and what is none. */
 export const graphqlOperations: readonly string[] = [
-  ...[schema.getQueryType(), schema.getMutationType()].flatMap((type) => Object.keys(type?.getFields() ?? {})),
+  ...new Set(
+    [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((type) =>
+      Object.keys(type?.getFields() ?? {}),
+    ),
+  ),
   'introspection',
   'unknown',
 ]

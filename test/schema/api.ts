@@ -2,11 +2,11 @@
 import type { Channel, Pool, Statement } from '../../src/db/client.ts'
 import { openPool } from '../../src/db/client.ts'
 import { statementName } from '../../src/db/session.ts'
+import { createHub, type Hub } from '../../src/live/hub.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
-import { createHttpServer, type HttpOptions, type PawlServer } from '../../src/server.ts'
-import type { DoorOptions } from '../../src/server-door.ts'
+import { createHttpServer, type GraphqlPart, type HttpOptions, type PawlServer } from '../../src/server.ts'
 import { createTestDatabase, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
 import { testSealing } from '../row.ts'
@@ -25,6 +25,7 @@ export interface Api {
   readonly database: TestDatabase
   readonly pool: Pool
   readonly server: PawlServer
+  readonly hub: Hub
   readonly metrics: Metrics
   readonly team: TestTeam
   /** Everything that was logged. */
@@ -35,11 +36,14 @@ export interface Api {
   forget(): void
   /** Called before each statement; may throw. */
   before: (statement: Statement) => void | Promise<void>
+  /** Called when something was accepted. */
+  nudged: () => void
   call(query: string, variables?: Record<string, unknown>, token?: string): Promise<Answer>
   close(): Promise<void>
 }
 
-export type ApiOptions = Pick<HttpOptions, 'times'> & Pick<DoorOptions, 'introspection' | 'trust' | 'rate' | 'oidc'>
+export type ApiOptions = Pick<HttpOptions, 'times'> &
+  Pick<GraphqlPart, 'introspection' | 'trust' | 'rate' | 'oidc' | 'streamLimits'>
 
 /** Opens everything; `close` takes it down. */
 export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promise<Api> {
@@ -56,10 +60,13 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
     },
   })
   const pool = openPool({ url: database.url, purpose: 'api', slots: 4, statementTimeoutMs: 5_000, wrap })
+  const log = createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } })
+  const hub = createHub({ db: pool.db, log })
   const server = createHttpServer({
     graphql: {
       ...policy,
       db: pool.db,
+      hub,
       images: {
         reserves: (name) => name === 'PORT',
         resolveImage: async (image) =>
@@ -67,12 +74,12 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
             ? { kind: 'refused', reason: 'there is no such image' }
             : { kind: 'done', value: { image } },
       },
-      nudge: () => {},
+      nudge: () => api.nudged(),
       resourceTypes: () => null,
       sealing: testSealing,
     },
     metrics,
-    log: createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } }),
+    log,
     ready: async () => true,
     times,
   })
@@ -82,6 +89,7 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
     database,
     pool,
     server,
+    hub,
     metrics,
     team,
     logged,
@@ -89,6 +97,7 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
     names: () => statements.map((statement) => statementName(statement.sql) ?? statement.sql),
     forget: () => void statements.splice(0),
     before: () => {},
+    nudged: () => {},
     async call(query, variables, token = team.token) {
       const response = await fetch(`${url}/graphql`, {
         method: 'POST',

@@ -125,6 +125,15 @@ describe.each(mutations)('$name', (field) => {
   })
 })
 
+describe.each(Object.values(schema.getSubscriptionType()?.getFields() ?? {}))('Subscription.$name', (field) => {
+  test('has a manual, and answers with what the query of that name lists or shows', () => {
+    for (const part of ['**State**', '**Needs**', '**Idempotence**', '**Reversibility**', '**Refusals**'])
+      expect(field.description).toContain(part)
+    const shown = getNamedType(schema.getQueryType()?.getFields()[field.name]?.type)?.name
+    expect(getNamedType(field.type).name).toBe(shown?.replace(/Connection$/, ''))
+  })
+})
+
 test('every refusal of the catalogue is a type with the interface and its code', () => {
   const refusal = schema.getType('Refusal')
   const implementers = isInterfaceType(refusal)
@@ -271,4 +280,5 @@ test('the shapes that outside checks rely on', () => {
       'operation operations promotionApproval promotionApprovals promotionPlan resource resources secret secrets stack stacks stuck team viewer'
     ).split(' '),
   )
+  expect(fieldsOf('Subscription').sort()).toEqual(['deployment', 'events', 'operation', 'stack'])
 })

@@ -17,8 +17,14 @@ type Trial = () => Promise<boolean>
 
 /** All of them where PAWL_ROUNDS is set; otherwise, for a run that is short, a read, a loader and a rule. */
 const whole = process.env.PAWL_ROUNDS !== undefined
-const few = ['read:deployments.page', 'read:operations.pages', 'read:deployment.byId', 'stopDeployment']
-const usesOfFew = /^deployments.*\.operations|^Query\.node\(|^Mutation\.stopDeployment/
+const few = [
+  'read:deployments.page',
+  'read:operations.pages',
+  'read:deployment.byId',
+  'read:stack.byId',
+  'stopDeployment',
+]
+const usesOfFew = /^deployments.*\.operations|^Query\.node\(|^Subscription\.stack|^Mutation\.stopDeployment/
 
 /** Of a statement's uses the first and the last so many are tried: the sweep itself tries all. */
 const maxTrials = 4

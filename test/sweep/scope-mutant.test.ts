@@ -53,10 +53,11 @@ describe('a gate that is left open is found', () => {
     expect(await sweepMutation(world, name, callers)).not.toEqual([])
   })
 
-  test('that of all queries', async () => {
+  test('that of all queries and subscriptions', async () => {
     mutant.action = 'read'
     mutant.gate = 'open'
     expect(await sweepQuery(world, 'deployments', callers)).not.toEqual([])
+    expect(await sweepQuery(world, 'events', callers, 'Subscription')).not.toEqual([])
   })
 })
 

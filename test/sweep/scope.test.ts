@@ -6,7 +6,7 @@ import { type Caller, openCallers } from './caller.ts'
 import * as needs from './expected-need.ts'
 import { noLimit } from './no-limit.ts'
 import { sweepMutation, sweepQuery } from './scope.ts'
-import { mutations, queries } from './walk.ts'
+import { mutations, queries, subscriptions } from './walk.ts'
 import { openWorld, type World } from './world.ts'
 
 let api: Api
@@ -40,5 +40,11 @@ describe('a mutation is asked for by every kind of caller', () => {
 describe('a query is asked by every kind of caller', () => {
   test.each(queries.map(({ name }) => name))('%s', async (name) => {
     expect(await sweepQuery(world, name, callers)).toEqual([])
+  })
+})
+
+describe('a subscription is asked for by every kind of caller', () => {
+  test.each(subscriptions.map(({ name }) => name))('%s', async (name) => {
+    expect(await sweepQuery(world, name, callers, 'Subscription')).toEqual([])
   })
 })

@@ -5,8 +5,8 @@ import { type Caller, expected } from './caller.ts'
 import * as needs from './expected-need.ts'
 import { changedTables, fingerprint } from './fingerprint.ts'
 import { newObjects } from './maker.ts'
-import { inputWith, mutate } from './tenant.ts'
-import { asked, leastArguments, queries, selectionOf } from './walk.ts'
+import { askOnce, inputWith, mutate } from './tenant.ts'
+import { asked, leastArguments, queries, selectionOf, subscriptions } from './walk.ts'
 import type { World } from './world.ts'
 
 /** What a caller was answered, in the words of `expected`. */
@@ -16,7 +16,7 @@ function toldTo(answer: Answer, name: string): string | null {
   if (error?.extensions.code === 'FORBIDDEN' && answer.status === 403 && !answer.data)
     return String(error.extensions.missing)
   if (error) return `an error: ${answer.text}`
-  const { __typename, missing } = answer.data[name] ?? {}
+  const { __typename, missing } = answer.data?.[name] ?? {}
   return __typename === 'Forbidden' ? missing : null
 }
 
@@ -52,18 +52,23 @@ export async function sweepMutation(
   return found
 }
 
-/** Asks a query as each caller. */
-export async function sweepQuery({ api, a, sql }: World, name: string, callers: readonly Caller[]): Promise<string[]> {
-  const field = queries.find((one) => one.name === name)
-  if (!field) return [`there is no query ${name}`]
+/** Asks a query, or follows a subscription up to its first answer, as each caller. */
+export async function sweepQuery(
+  { api, a, sql }: World,
+  name: string,
+  callers: readonly Caller[],
+  type: 'Query' | 'Subscription' = 'Query',
+): Promise<string[]> {
+  const field = (type === 'Query' ? queries : subscriptions).find((one) => one.name === name)
+  if (!field) return [`there is no ${type} ${name}`]
   const variables = leastArguments(field, a.own[getNamedType(field.type).name] ?? a.own.Stack ?? '')
   const { declared, called } = asked(field, variables)
-  const document = `query ${declared} { ${called} ${selectionOf(getNamedType(field.type), 1)} }`
+  const document = `${type.toLowerCase()} ${declared} { ${called} ${selectionOf(getNamedType(field.type), 1)} }`
   const found: string[] = []
   const before = await fingerprint(sql)
   await Promise.all(
     callers.map(async (caller) => {
-      const told = toldTo(await api.call(document, variables, caller.token), name)
+      const told = toldTo(await askOnce(api, { type }, document, variables, caller.token), name)
       const right = expected(caller, needs.query)
       if (told !== right) found.push(`with ${caller.name}: ${told ?? 'let past'} instead of ${right ?? 'let past'}`)
     }),

@@ -9,9 +9,19 @@ import { fingerprint } from './fingerprint.ts'
 import { makers } from './maker.ts'
 import { noLimit } from './no-limit.ts'
 import { readEverything } from './paths.ts'
-import { inputWith, isEmpty, mutate, nameOf, outcomeOf, queryWith, sweepMutation, sweepQuery } from './tenant.ts'
+import {
+  askOnce,
+  inputWith,
+  isEmpty,
+  mutate,
+  nameOf,
+  outcomeOf,
+  queryWith,
+  sweepMutation,
+  sweepQuery,
+} from './tenant.ts'
 import { validInputs } from './valid-input.ts'
-import { mutations, nodeTypes, places, roots } from './walk.ts'
+import { mutations, nodeTypes, places, roots, subscriptions } from './walk.ts'
 import { idsOf, openWorld, shownOf, type World } from './world.ts'
 
 let api: Api
@@ -47,7 +57,9 @@ describe('what is to be swept is known', () => {
   })
 
   test('there is no other way in: a further root needs a sweep of its own', () => {
-    expect(roots()).toEqual(['Query', 'Mutation'])
+    expect(roots()).toEqual(['Query', 'Mutation', 'Subscription'])
+    const swept = ofQueries.filter(({ type }) => type === 'Subscription').map(({ field }) => field)
+    expect(subscriptions.map(({ name }) => name).filter((name) => !swept.includes(name))).toEqual([])
   })
 })
 
@@ -72,7 +84,7 @@ describe('every path of up to three objects', () => {
   })
 })
 
-describe('a query that is given another team’s id finds nothing, as if it were not there', () => {
+describe('a query or subscription that is given another team’s id finds nothing, as if it were not there', () => {
   test.each(ofQueries.map((place) => [nameOf(place), place] as const))('%s', async (_, place) => {
     const before = await fingerprint(world.sql)
     expect(await sweepQuery(world, place)).toEqual([])
@@ -81,7 +93,7 @@ describe('a query that is given another team’s id finds nothing, as if it were
     const found = []
     for (const id of Object.values(world.a.own)) {
       const { document, variables, read } = queryWith(place, id, world.a.own)
-      const answer = await api.call(document, variables, world.a.token)
+      const answer = await askOnce(api, place, document, variables, world.a.token)
       if (!answer.errors && !isEmpty(read(answer.data as never))) found.push(id)
     }
     expect(found).not.toEqual([])

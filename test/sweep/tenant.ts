@@ -2,8 +2,10 @@
 // What is found to be wrong is returned, so that the mutants can show that it is found.
 import { getNamedType } from 'graphql'
 import { type IdEntity, newId } from '../../src/db/id.ts'
+import { cursorAt } from '../../src/resolvers/event-feed.ts'
 import { schema } from '../../src/schema/schema.ts'
-import type { Answer } from '../schema/api.ts'
+import { firstOf } from '../live/first.ts'
+import type { Answer, Api } from '../schema/api.ts'
 import { changedTables, fingerprint } from './fingerprint.ts'
 import type { Objects } from './maker.ts'
 import { validInputs } from './valid-input.ts'
@@ -132,9 +134,13 @@ export function queryWith({ type, field: name, path }: Place, text: unknown, own
   const field = holder.getFields()[name]
   if (!field || !('args' in field)) throw new Error(`there is no ${type}.${name}`)
   const least = leastArguments(field, own.Stack ?? '')
-  const variables = put(least, path, text) as Record<string, unknown>
+  // Of what is followed, all that there ever was.
+  const all = type === 'Subscription' && name === 'events' ? { after: cursorAt(own.Team ?? '', 0) } : {}
+  const variables = { ...all, ...(put(least, path, text) as Record<string, unknown>) }
   const { declared, called } = asked(field, variables)
   const selected = `${called} ${selectionOf(getNamedType(field.type), 1).replace('{', wholePage(field.type))}`
+  if (type === 'Subscription')
+    return { document: `subscription ${declared} { ${selected} }`, variables, read: (data: never) => data?.[name] }
   if (queries.some((query) => query.name === name && type === 'Query'))
     return { document: `query ${declared} { ${selected} }`, variables, read: (data: never) => data?.[name] }
   const id = own[type]
@@ -152,13 +158,23 @@ const wholePage = (type: Parameters<typeof getNamedType>[0]): string =>
     ? '{ nodes { __typename } edges { cursor } pageInfo { hasNextPage hasPreviousPage } '
     : '{'
 
-/** A query, asked by team A with what belongs to team B at the place. */
+/** What is followed is asked for the first that comes. */
+export const askOnce = (
+  api: Api,
+  { type }: Pick<Place, 'type'>,
+  document: string,
+  variables: Variables,
+  token: string,
+) => (type === 'Subscription' ? firstOf(api, document, variables, token) : api.call(document, variables, token))
+type Variables = Record<string, unknown>
+
+/** A query or subscription, asked by team A with what belongs to team B at the place. */
 export async function sweepQuery(world: World, place: Place): Promise<string[]> {
   const { a, b, api } = world
   const found: string[] = []
   const ask = async (text: string) => {
     const { document, variables, read } = queryWith(place, text, a.own)
-    const answer = await api.call(document, variables, a.token)
+    const answer = await askOnce(api, place, document, variables, a.token)
     return { answer, value: read(answer.data as never), told: toldBy(answer, text) }
   }
   await each(nodeTypes, async (type) => {

@@ -25,10 +25,11 @@ export const layers: Readonly<Record<string, Layer>> = {
     packages: ['drizzle-orm', 'zod', 'dataloader'],
   },
   schema: {
-    from: ['resolvers', 'lifecycle', 'refusals.ts', 'auth.ts', 'db/id.ts'],
+    from: ['resolvers', 'live', 'lifecycle', 'refusals.ts', 'auth.ts', 'db/id.ts'],
     types: ['context.ts', 'db', 'metrics.ts', 'log.ts', 'rate-limit.ts'],
     packages: ['@pothos', 'graphql', 'graphql-yoga'],
   },
+  live: { from: ['resolvers', 'db/fault.ts'], types: ['log.ts'] },
   loops: {
     from: ['resolvers', 'drivers', 'db/fault.ts', 'sealing.ts'],
     types: ['metrics.ts', 'log.ts', 'db', 'lifecycle', 'rate-limit.ts'],
@@ -57,7 +58,17 @@ export const layers: Readonly<Record<string, Layer>> = {
   'welcome.ts': { from: [] },
   'provisioning.ts': { from: ['db', 'drivers'], types: ['config.ts'] },
   'server.ts': {
-    from: ['schema', 'resolvers', 'context.ts', 'auth.ts', 'refusals.ts', 'rate-limit.ts', 'oidc.ts', 'db/fault.ts'],
+    from: [
+      'schema',
+      'resolvers',
+      'live',
+      'context.ts',
+      'auth.ts',
+      'refusals.ts',
+      'rate-limit.ts',
+      'oidc.ts',
+      'db/fault.ts',
+    ],
     types: ['log.ts', 'metrics.ts', 'drivers', 'db'],
     packages: ['graphql', 'graphql-yoga', '@graphql-tools', '@pothos', 'lru-cache'],
   },
