@@ -9,6 +9,7 @@ import { type InstanceRuntime, instance } from '../db/instance.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { type InstanceState, instanceMachine, liveInstanceStates, startingDeadlineMs } from '../lifecycle/instance.ts'
 import { statesOf } from '../lifecycle/machine.ts'
+import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
 
@@ -94,15 +95,16 @@ const patience = (row: typeof instance) => sql`least(${sql.raw(String(missedHear
 const isStale = (row: typeof instance) =>
   sql`${isExternal(row)} and coalesce(${row.heartbeatAt}, ${row.stateChangedAt}) < now() - ${patience(row)} * interval '1 second'`
 
-/** The whole reason again under the lock: a heartbeat that came meanwhile wins cleanly. */
+/** The whole reason again under the lock: a heartbeat that came meanwhile wins cleanly. No heartbeat of a team that is being deleted is taken. */
 export const offlineSilentInstance = defineRule({
   name: 'offlineSilentInstance',
   subject: {
     ...part,
     action: 'offlineInstance',
-    where: sql`${inState(instance.state, 'STARTING', 'ONLINE', 'DEGRADED')} and ${isStale(instance)}`,
+    where: sql`${inState(instance.state, 'STARTING', 'ONLINE', 'DEGRADED')} and ${isStale(instance)}
+      and ${ofActiveTeam(instance.teamId)}`,
     batch,
-    guard: isStale,
+    guard: (found) => sql`${isStale(found)} and ${stillOfActiveTeam(found.teamId)}`,
     set: (found) => ({
       stateReason: sql`case when ${found.heartbeatAt} is null then 'it never sent a heartbeat'
         else 'no heartbeat for more than ' || ${patience(found)} || ' s' end`,
@@ -126,9 +128,10 @@ export const removeGoneInstance = defineRule({
   subject: {
     ...part,
     action: 'removeInstance',
-    where: sql`${inState(instance.state, ...liveInstanceStates)} and ${isGone(instance)}`,
+    where: sql`${inState(instance.state, ...liveInstanceStates)} and ${isGone(instance)}
+      and ${ofActiveTeam(instance.teamId)}`,
     batch,
-    guard: isGone,
+    guard: (found) => sql`${isGone(found)} and ${stillOfActiveTeam(found.teamId)}`,
     set: (found) => ({
       stateReason: sql`case when ${isOver(found)} then 'the deployment that it was part of has ended'
         else 'it was not heard of for ${sql.raw(String(keptOfflineHours))} hours' end`,
