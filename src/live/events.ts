@@ -20,13 +20,14 @@ export async function followEvents(
   { db, teamId, after, filter, signal }: Events,
 ): Promise<AsyncIterable<EventView>> {
   const given = eventFilter(filter)
-  const { subject, kind, actor, from, to } = filter ?? {}
+  const { subject, subjectType, kind, actor, from, to } = filter ?? {}
   return hub.follow({
     teamId,
     after: after === null ? await lastPosition(db) : await positionAfter(db, teamId, after),
     // The conditions of the list, once more.
     wanted: (event) =>
       (subject == null || event.subjectId === subject) &&
+      (subjectType == null || event.subjectType === subjectType) &&
       (kind == null || event.kind === kind) &&
       (actor == null || event.actorId === actor) &&
       (from == null || event.occurredAt >= from) &&

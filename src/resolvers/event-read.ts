@@ -10,6 +10,7 @@ export type EventView = Omit<typeof event.$inferSelect, 'transitionId' | 'id'>
 
 export interface EventFilter {
   readonly subject?: string | null
+  readonly subjectType?: string | null
   readonly kind?: string | null
   readonly actor?: string | null
   readonly from?: Date | null
@@ -24,6 +25,7 @@ export const events = defineList<EventView>({
   owner: event.subjectId,
   filters: {
     subject: eq(event.subjectId, textParam('subject')),
+    subjectType: eq(event.subjectType, textParam('subjectType')),
     kind: eq(event.kind, textParam('kind')),
     actor: eq(event.actorId, textParam('actor')),
     from: sql`${event.occurredAt} >= ${textParam('from')}::timestamptz`,
@@ -34,6 +36,7 @@ export const events = defineList<EventView>({
 /** The parameters of the list's filter. Throws `BadUserInput`. */
 export const eventFilter = (filter: EventFilter | null | undefined) => ({
   subject: storable('filter.subject', filter?.subject),
+  subjectType: storable('filter.subjectType', filter?.subjectType),
   kind: storable('filter.kind', filter?.kind),
   actor: storable('filter.actor', filter?.actor),
   from: filter?.from?.toISOString() ?? null,

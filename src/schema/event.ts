@@ -1,8 +1,10 @@
 // The event log in the schema: audit trail and feed in one, read by the same cursors.
+import { type GraphQLResolveInfo, Kind, type SelectionSetNode } from 'graphql'
 import { eventPageOf } from '../resolvers/event-feed.ts'
 import { type EventFilter, type EventView, eventFilter, events } from '../resolvers/event-read.ts'
+import { settledUntil } from '../resolvers/event-settled.ts'
 import { countOf, cursorOf } from '../resolvers/page.ts'
-import { builder, type Fields } from './builder.ts'
+import { builder, type Fields, type SchemaContext } from './builder.ts'
 import { connect, connectionOf, pageArgs, pageCost } from './connection.ts'
 import { EventRef, NodeRef, OperationRef } from './ref.ts'
 
@@ -57,6 +59,41 @@ EventRef.implement({
 
 const EventConnection = connectionOf(EventRef, 'oldest first')
 
+/** Asked once in a request, before the first page that it is told with; of every later page it holds all the more. */
+const settled = new WeakMap<SchemaContext, Promise<Date>>()
+const settledOnce = (context: SchemaContext): Promise<Date> => {
+  const asked = settled.get(context) ?? settledUntil(context.db)
+  settled.set(context, asked)
+  return asked
+}
+
+builder.objectField(EventConnection, 'settledUntil', (t) =>
+  t.field({
+    type: 'DateTime',
+    description:
+      'The log’s past before this time is settled: a filter whose `to` is this or earlier gives the same events whenever it is ' +
+      'asked again, on this page already, until they are trimmed. Usually less than a second ago; earlier while something that ' +
+      'happened has not been listed yet. By the clock of the database, like `occurredAt`.',
+    complexity: 50,
+    resolve: (_page, _args, context) => settledOnce(context),
+  }),
+)
+
+/** Whether that field is selected, whatever it is called there and whatever `@include` says. */
+function selects(name: string, { fieldNodes, fragments }: GraphQLResolveInfo): boolean {
+  const within = (set: SelectionSetNode | undefined): boolean =>
+    (set?.selections ?? []).some((node) => {
+      if (node.kind === Kind.FIELD) return node.name.value === name
+      return within(node.kind === Kind.INLINE_FRAGMENT ? node.selectionSet : fragments[node.name.value]?.selectionSet)
+    })
+  return fieldNodes.some(({ selectionSet }) => within(selectionSet))
+}
+
+/** What is settled is told of what is read after it was asked. */
+const settledFirst = async (context: SchemaContext, info: GraphQLResolveInfo): Promise<void> => {
+  if (selects('settledUntil', info)) await settledOnce(context)
+}
+
 /** The field `events` of an object: what became of it. */
 export const eventsField = <R extends { readonly id: string }>(t: Fields<R>, description: string) =>
   t.field({
@@ -64,8 +101,9 @@ export const eventsField = <R extends { readonly id: string }>(t: Fields<R>, des
     description,
     args: pageArgs(),
     complexity: pageCost,
-    resolve: async (row, args, context) => {
+    resolve: async (row, args, context, info) => {
       const { id } = row as R
+      await settledFirst(context, info)
       return connect(context, events, await context.loaders.eventsOf.page(id, args), () =>
         context.loaders.eventsOf.count(id),
       )
@@ -76,10 +114,14 @@ export const EventFilterInput = builder.inputType('EventFilter', {
   description: 'All that is given must hold.',
   fields: (t) => ({
     subject: t.id({ description: 'Only of this object.' }),
+    subjectType: t.string({ description: 'Only of objects of this type, e.g. `Deployment`.' }),
     kind: t.string({ description: 'Only of this action.' }),
     actor: t.string({ description: 'Only by this actor id.' }),
     from: t.field({ type: 'DateTime', description: 'Only at or after this time.' }),
-    to: t.field({ type: 'DateTime', description: 'Only before this time.' }),
+    to: t.field({
+      type: 'DateTime',
+      description: 'Only before this time. A window never changes again once it ends at `settledUntil` or earlier.',
+    }),
   }),
 })
 
@@ -92,7 +134,8 @@ builder.queryField('events', (t) =>
       'more: an error with `extensions { code: "EVENTS_LAGGED", oldestCursor }`; read the objects anew and go on from there.',
     args: { ...pageArgs(), filter: t.arg({ type: EventFilterInput, description: 'Which ones.' }) },
     complexity: pageCost,
-    resolve: async (_root, args, context) => {
+    resolve: async (_root, args, context, info) => {
+      await settledFirst(context, info)
       const filter = eventFilter(args.filter as EventFilter | null)
       const { db, actor } = context
       const page = await eventPageOf(db, actor.teamId, args, filter)
