@@ -25,6 +25,8 @@ import { reconcileInstancesLoop } from './loops/reconcile-instances.ts'
 import { resourceEffects } from './loops/resource-effect.ts'
 import { sequenceLoop } from './loops/sequence.ts'
 import { stackEffects } from './loops/stack-effect.ts'
+import { sweepLoop } from './loops/sweep.ts'
+import { resourceHolders, workloadHolder } from './loops/sweep-orphan.ts'
 import { teardownLoop } from './loops/teardown.ts'
 import { type Retention, trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -32,6 +34,7 @@ import { createOidcVerifier } from './oidc.ts'
 import { provisionersFor } from './provisioning.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
+import { installationOf } from './resolvers/installation.ts'
 import { oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { missingKeys } from './resolvers/sealed.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
@@ -88,8 +91,9 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
   const keys = watchKeys(() => missingKeys(work.db, sealing), log)
   await keys.allHeld()
-  const driver = createProcessDriver({ appsDir: config.appsDir, dataDir: config.dataDir })
-  const provisioners = provisionersFor(config, url, ({ dataDir, port }) =>
+  const installation = await installationOf(work.db)
+  const driver = createProcessDriver({ installation, appsDir: config.appsDir, dataDir: config.dataDir })
+  const provisioners = provisionersFor(config, url, installation, ({ dataDir, port }) =>
     startEmbeddedPostgres({
       dataDir,
       ...(port === null ? {} : { port }),
@@ -189,6 +193,7 @@ function startWorker(
     teardownLoop(db, told),
     reconcileInstancesLoop(db, driver, told),
     measureLoop(db, provisionerOf, told),
+    sweepLoop(db, [workloadHolder(driver), ...resourceHolders(Object.values(provisioners))], { told, log }),
     trimLoop(db, retention),
   ].map((loop) => startLoop(loop, { metrics, log }))
   down.add('work', 'operations', () => dispatcher.drain(drainMs))

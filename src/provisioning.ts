@@ -21,8 +21,14 @@ const connect: Connect = (url) =>
   })
 
 /** One provisioner of each type. `controlUrl` is our own database: its server is never used for resources. */
-export const provisionersFor = (config: Config, controlUrl: string, startCluster: StartCluster): Provisioners =>
+export const provisionersFor = (
+  config: Config,
+  controlUrl: string,
+  installation: string,
+  startCluster: StartCluster,
+): Provisioners =>
   createProvisioners({
+    installation,
     postgresUrl: config.provisionPostgresUrl,
     redisUrl: config.redisUrl,
     dataDir: config.dataDir,

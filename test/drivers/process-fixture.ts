@@ -138,7 +138,7 @@ export async function createFixture(options: Partial<ProcessDriverOptions> = {})
     await addApp(appsDir, name, JSON.stringify({ command, healthDeadlineMs }), { 'server.mjs': SERVER, ...files })
   }
   const another = (more: Partial<ProcessDriverOptions> = {}) =>
-    createProcessDriver({ appsDir, dataDir, portRange: PORTS, ...options, ...more })
+    createProcessDriver({ installation: 'tests', appsDir, dataDir, portRange: PORTS, ...options, ...more })
   const driver = another()
   const folderOf = (ref: WorkloadRef) => join(dataDir, 'runtime', `${ref.subjectId}-${ref.incarnation}`)
   const stateOf = async (ref: WorkloadRef) =>

@@ -41,6 +41,18 @@ describe('process driver: one run', () => {
     })
   })
 
+  test('R92 R93 what another installation made on the same machine is not listed, and what it did not make is', async () => {
+    const ref = newRef()
+    await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    const other = fixture.another({ installation: 'another' })
+    expect(await other.listOwned(calm)).toEqual({ kind: 'done', value: [] })
+    // Whoever asks about it later does not become its maker.
+    expect(await other.observe(ref, calm)).toMatchObject({ value: { state: 'running' } })
+    expect(await fixture.driver.listOwned(calm)).toMatchObject({
+      value: expect.arrayContaining([expect.objectContaining(ref)]),
+    })
+  })
+
   test('R93 a folder that cannot be read is no empty list; one that was never made is', async () => {
     const ref = newRef()
     await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))

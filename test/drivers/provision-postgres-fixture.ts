@@ -55,7 +55,7 @@ export interface PostgresFixture {
   readonly url: string
   readonly admin: postgres.Sql
   readonly dataDir: string
-  provisioner(connect?: Connect): ReturnType<typeof createPostgresProvisioner>
+  provisioner(connect?: Connect, installation?: string): ReturnType<typeof createPostgresProvisioner>
   exists(ref: ResourceRef): Promise<boolean>
   plantForeign(ref: ResourceRef): Promise<void>
   serverLog(): Promise<string>
@@ -76,8 +76,9 @@ export async function createPostgresFixture(major: 15 | 18): Promise<PostgresFix
     url: server.url,
     admin,
     dataDir,
-    provisioner: (connect = connectTo()) =>
+    provisioner: (connect = connectTo(), installation = 'tests') =>
       createPostgresProvisioner({
+        installation,
         url: server.url,
         dataDir,
         startCluster: () => Promise.reject(new Error('not to be started')),

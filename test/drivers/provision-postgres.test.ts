@@ -27,6 +27,25 @@ provisionConformance('PostgreSQL provisioner', async () => ({
 
 const made = async (spec: ResourceSpec, generation = 1) =>
   (await doneValue(fixture.provisioner().provision(spec, fenceOf(spec, generation), calm))).url
+test('R92 R93 what another installation made on the same server is listed by none but it, whoever changes it later', async () => {
+  const spec = specOf(newRef())
+  await made(spec)
+  const other = fixture.provisioner(undefined, 'another')
+  expect(await doneValue(other.listOwned(calm))).toEqual([])
+  await doneValue(other.pause(spec, fenceOf(spec, 2), calm))
+  expect(await doneValue(other.listOwned(calm))).toEqual([])
+  const owned = { subjectId: spec.subjectId, incarnation: spec.incarnation, generation: 2 }
+  expect(await doneValue(fixture.provisioner().listOwned(calm))).toContainEqual(owned)
+})
+
+test('R93 a ledger of before there were installations gets its column; what it tells of is nobody’s to sweep', async () => {
+  const spec = specOf(newRef())
+  await made(spec)
+  await fixture.admin.unsafe('ALTER TABLE pawl_provision.ledger DROP COLUMN installation')
+  expect(await doneValue(fixture.provisioner().listOwned(calm))).toEqual([])
+  expect(await doneValue(fixture.provisioner().observe(spec, calm))).toMatchObject({ state: 'active' })
+})
+
 describe('PostgreSQL provisioner: runners that come too late', () => {
   /** A provisioner that stops before the named statement until it is let go. */
   function parked(at: string, lockTimeoutMs = 3_000) {

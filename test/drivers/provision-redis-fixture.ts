@@ -32,7 +32,7 @@ export type Admin = (...command: [string, ...string[]]) => Promise<unknown>
 export interface RedisFixture {
   readonly url: string
   readonly admin: Admin
-  provisioner(options?: Omit<RedisProvisionerOptions, 'url'>): ReturnType<typeof createRedisProvisioner>
+  provisioner(options?: Partial<Omit<RedisProvisionerOptions, 'url'>>): ReturnType<typeof createRedisProvisioner>
   exists(ref: ResourceRef): Promise<boolean>
   plantForeign(ref: ResourceRef): Promise<void>
   dispose(): Promise<void>
@@ -128,6 +128,7 @@ export async function createRedisFixture(url: string): Promise<RedisFixture> {
     admin,
     provisioner: ({ beforeCommand, ...options } = {}) =>
       createRedisProvisioner({
+        installation: 'tests',
         url,
         ...options,
         beforeCommand(command) {

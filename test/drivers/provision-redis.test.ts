@@ -25,18 +25,20 @@ import {
 
 describe('Redis provisioner: without a server', () => {
   test('it says what is to be set, and refuses every call with that', async () => {
-    const driver = createRedisProvisioner({ url: null })
+    const driver = createRedisProvisioner({ installation: 'tests', url: null })
     const ref = newRef()
     expect(driver.unavailable).toMatch(/^REDIS resources need PAWL_REDIS_URL, e\.g\. redis:\/\//)
     const refusal = { kind: 'refused', reason: driver.unavailable }
     expect(await driver.provision(specOf(ref), fenceOf(ref, 1), calm)).toEqual(refusal)
     expect(await driver.listOwned(calm)).toEqual(refusal)
-    expect(createRedisProvisioner({ url: 'redis://127.0.0.1:6379/3' }).unavailable).toMatch(/database 0/)
-    expect(createRedisProvisioner({ url: 'redis://127.0.0.1:6379/0' }).unavailable).toBe(null)
+    expect(createRedisProvisioner({ installation: 'tests', url: 'redis://127.0.0.1:6379/3' }).unavailable).toMatch(
+      /database 0/,
+    )
+    expect(createRedisProvisioner({ installation: 'tests', url: 'redis://127.0.0.1:6379/0' }).unavailable).toBe(null)
   })
 
   test('a server that cannot be reached is unreachable, without its password in the words', async () => {
-    const driver = createRedisProvisioner({ url: 'redis://:canary0secret@127.0.0.1:1' })
+    const driver = createRedisProvisioner({ installation: 'tests', url: 'redis://:canary0secret@127.0.0.1:1' })
     const ref = newRef()
     const outcome = await driver.provision(specOf(ref), fenceOf(ref, 1), calm)
     expect(outcome.kind).toBe('unreachable')
@@ -69,6 +71,15 @@ describe.skipIf(redisSource === null)('Redis provisioner: with a server', () => 
     plantForeign: (ref) => fixture.plantForeign(ref),
     dispose: async () => {},
   }))
+
+  test('R92 R93 what another installation made on the same server is listed by none but it', async () => {
+    const spec = specOf(newRef())
+    await doneValue(fixture.provisioner().provision(spec, fenceOf(spec, 1), calm))
+    const other = fixture.provisioner({ installation: 'another' })
+    expect(await doneValue(other.listOwned(calm))).toEqual([])
+    const owned = { subjectId: spec.subjectId, incarnation: spec.incarnation, generation: 1 }
+    expect(await doneValue(fixture.provisioner().listOwned(calm))).toContainEqual(owned)
+  })
 
   const made = async (spec: ResourceSpec, generation = 1) =>
     (await doneValue(fixture.provisioner().provision(spec, fenceOf(spec, generation), calm))).url
@@ -192,7 +203,7 @@ describe.skipIf(redisSource === null)('Redis provisioner: with a server', () => 
   describe.skipIf(redisSource !== 'redis-server')('restarts and settings', () => {
     test('a Redis that forgets its users: absent is the truth, resume and provision bring them back', async () => {
       const own = await startRedis()
-      const driver = createRedisProvisioner({ url: own.url })
+      const driver = createRedisProvisioner({ installation: 'tests', url: own.url })
       const [one, other] = [specOf(newRef()), specOf(newRef())]
       const { url } = await doneValue(driver.provision(one, fenceOf(one, 1), calm))
       const second = await doneValue(driver.provision(other, fenceOf(other, 1), calm))
@@ -213,7 +224,7 @@ describe.skipIf(redisSource === null)('Redis provisioner: with a server', () => 
 
     test('with an aclfile users outlive a restart, and so do pauses and removals', async () => {
       const own = await startRedis({ aclFile: true })
-      const driver = createRedisProvisioner({ url: own.url })
+      const driver = createRedisProvisioner({ installation: 'tests', url: own.url })
       const [open, paused, gone] = [specOf(newRef()), specOf(newRef()), specOf(newRef())]
       const urls = new Map<ResourceSpec, string>()
       for (const spec of [open, paused, gone]) {
@@ -233,14 +244,22 @@ describe.skipIf(redisSource === null)('Redis provisioner: with a server', () => 
     test('a server that evicts at will, and a user that may do too little, are refused in words', async () => {
       const own = await startRedis({ settings: 'maxmemory 100mb\nmaxmemory-policy allkeys-lru' })
       const spec = specOf(newRef())
-      const evicting = await createRedisProvisioner({ url: own.url }).provision(spec, fenceOf(spec, 1), calm)
+      const evicting = await createRedisProvisioner({ installation: 'tests', url: own.url }).provision(
+        spec,
+        fenceOf(spec, 1),
+        calm,
+      )
       expect(evicting).toMatchObject({ kind: 'refused', reason: expect.stringContaining('maxmemory-policy') })
       await own.stop()
       await fixture.admin('ACL', 'SETUSER', 'feeble', 'on', '>feeble', '+info', '+watch', '~*', '+hgetall', '+client')
       const url = new URL(fixture.url)
       url.username = 'feeble'
       url.password = 'feeble'
-      const outcome = await createRedisProvisioner({ url: url.href }).pause(spec, fenceOf(spec, 1), calm)
+      const outcome = await createRedisProvisioner({ installation: 'tests', url: url.href }).pause(
+        spec,
+        fenceOf(spec, 1),
+        calm,
+      )
       await fixture.admin('ACL', 'DELUSER', 'feeble')
       expect(outcome).toMatchObject({ kind: 'refused', reason: expect.stringContaining('ACL GETUSER') })
     })

@@ -12,6 +12,7 @@ const connect = around(connectTo(), {
   },
 })
 const driver = createPostgresProvisioner({
+  installation: 'tests',
   url: null,
   dataDir,
   startCluster: (at) =>

@@ -26,7 +26,14 @@ describe('embedded cluster for resources', () => {
   let dataDir: string
   const running: { close(): Promise<void> }[] = []
   const newReplica = (controlUrl = inject('databaseUrl')) => {
-    const replica = createPostgresProvisioner({ url: null, dataDir, startCluster, connect: connectTo(), controlUrl })
+    const replica = createPostgresProvisioner({
+      installation: 'tests',
+      url: null,
+      dataDir,
+      startCluster,
+      connect: connectTo(),
+      controlUrl,
+    })
     running.push(replica)
     return replica
   }
@@ -106,7 +113,7 @@ describe('embedded cluster for resources', () => {
     const control = new URL(inject('databaseUrl'))
     const other = new URL(control)
     other.hostname = 'localhost'
-    const options = { dataDir, startCluster, connect: connectTo(), controlUrl: control.href }
+    const options = { installation: 'tests', dataDir, startCluster, connect: connectTo(), controlUrl: control.href }
     const driver = createPostgresProvisioner({ ...options, url: other.href })
     const spec = specOf(newRef())
     const outcome = await driver.provision(spec, fenceOf(spec, 1), calm)

@@ -7,7 +7,7 @@ import { calm, fenceOf, run, specOf } from './runtime.conformance.ts'
 
 const [what, appsDir = '', dataDir = '', subjectId = '', incarnation = ''] = process.argv.slice(2)
 const ref = { subjectId, incarnation }
-const driver = createProcessDriver({ appsDir, dataDir, portRange: { from: 21_000, to: 24_999 } })
+const driver = createProcessDriver({ installation: 'tests', appsDir, dataDir, portRange: { from: 21_000, to: 24_999 } })
 
 if (what === 'hold') {
   await withLock(join(dataDir, 'runtime', '.locks'), `${subjectId}-${incarnation}`, 1000, calm, () => {

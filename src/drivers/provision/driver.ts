@@ -61,8 +61,8 @@ export interface Provisioner {
   /** Removes it with everything in it. Absent is done. */
   deprovision(ref: ResourceRef, fence: Fence, signal: AbortSignal): Promise<Outcome<null>>
   /**
-   * Everything that this provisioner made and that is still there: all of it, or not `done`. Makes and starts nothing that
-   * was never there.
+   * Everything that this provisioner made for this installation and that is still there: all of it, or not `done`. Makes and
+   * starts nothing that was never there.
    */
   listOwned(signal: AbortSignal): Promise<Outcome<readonly OwnedResource[]>>
 }

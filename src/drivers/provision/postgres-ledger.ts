@@ -57,12 +57,17 @@ const setup = [
     fingerprint text,
     revision integer NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now())`,
+  'ALTER TABLE pawl_provision.ledger ADD COLUMN IF NOT EXISTS installation text',
   'REVOKE ALL ON SCHEMA pawl_provision FROM PUBLIC',
 ] as const
 
-/** Makes the ledger if there is none. */
+/** Makes the ledger if there is none, or what its first form lacks. */
 export async function prepareLedger(line: Line): Promise<void> {
-  const [there] = await line.ask('ledger', `SELECT to_regclass('pawl_provision.ledger') IS NOT NULL AS there`)
+  const [there] = await line.ask(
+    'ledger',
+    `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('pawl_provision.ledger')
+      AND attname = 'installation') AS there`,
+  )
   if (there?.there === true) return
   await oneAtATime(line, async () => {
     for (const statement of setup) await line.ask('ledger', statement)
@@ -138,7 +143,7 @@ export interface Admitted extends Found {
  */
 export async function admitted(
   line: Line,
-  ref: ResourceRef & { readonly name?: string },
+  ref: ResourceRef & { readonly name?: string; readonly installation?: string },
   fence: Fence,
   call: CallKind,
   stateAfter: (before: LedgerState | null) => LedgerState,
@@ -158,14 +163,14 @@ export async function admitted(
   const rows = await line.ask(
     'fence',
     `INSERT INTO pawl_provision.ledger AS l
-      (incarnation, subject_id, label, state, generation, operation_id, attempt, past, removed, revision)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)
+      (incarnation, subject_id, label, state, generation, operation_id, attempt, past, removed, installation, revision)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, 1)
     ON CONFLICT (incarnation) DO UPDATE SET state = $4, generation = $5, operation_id = $6, attempt = $7, past = $8,
       removed = $9, revision = l.revision + 1, changed_at = now(),
-      label = CASE WHEN $3 = '' THEN l.label ELSE $3 END
+      label = CASE WHEN $3 = '' THEN l.label ELSE $3 END, installation = coalesce($11, l.installation)
     WHERE l.revision = $10
     RETURNING l.revision`,
-    [...values, next.attempt, next.past, next.removed, found.revision],
+    [...values, next.attempt, next.past, next.removed, found.revision, ref.installation ?? null],
   )
   if (rows.length === 0) throw new Ended(stale('Another call has worked on the resource meanwhile'))
   return { ...found, seen: next, revision: Number(rows[0]?.revision) }
@@ -197,13 +202,14 @@ export async function trimLedger(line: Line): Promise<void> {
   )
 }
 
-/** Every resource of the ledger of which a role or a database is there. */
-export async function listLedger(line: Line): Promise<readonly OwnedResource[]> {
+/** Every resource of the ledger, made for that installation, of which a role or a database is there. */
+export async function listLedger(line: Line, installation: string): Promise<readonly OwnedResource[]> {
   const rows = await line.ask(
     'list',
     `SELECT l.subject_id, l.incarnation, l.generation FROM pawl_provision.ledger l
-    WHERE l.state <> 'removed' AND (EXISTS (SELECT FROM pg_roles WHERE rolname = 'pawl_' || l.incarnation)
+    WHERE l.installation = $1 AND l.state <> 'removed' AND (EXISTS (SELECT FROM pg_roles WHERE rolname = 'pawl_' || l.incarnation)
       OR EXISTS (SELECT FROM pg_database WHERE datname = 'pawl_' || l.incarnation)) ORDER BY l.incarnation`,
+    [installation],
   )
   return rows.map((row) => ({
     subjectId: String(row.subject_id),

@@ -8,6 +8,8 @@ import { type Connect, codeOf, Ended, givenUp, type Line, onSession } from './po
 import { SharedCluster, type StartCluster } from './postgres-shared.ts'
 
 export interface PostgresServerOptions {
+  /** Stands on all that is made: only what carries it is told as owned. */
+  readonly installation: string
   /** Leads to PostgreSQL 15 or later itself, not to a pooler. Null: an embedded cluster under `dataDir`. */
   readonly url: string | null
   readonly dataDir: string

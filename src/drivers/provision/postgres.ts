@@ -42,7 +42,7 @@ export function createPostgresProvisioner(options: PostgresServerOptions): Postg
     provision: (spec, fence, signal) =>
       call([spec, fence, spec.password], signal, async (line, facts) => {
         await steps.closeToPublic(line)
-        await provision(line, facts, spec, fence)
+        await provision(line, facts, { ...spec, installation: options.installation }, fence)
         return connection(spec)
       }),
     observe: (ref, signal) => call([ref, null], signal, (line) => observe(line, ref)),
@@ -59,7 +59,7 @@ export function createPostgresProvisioner(options: PostgresServerOptions): Postg
       call([ref, fence], signal, (line) => deprovision(line, server, ref, fence, signal)),
     async listOwned(signal) {
       if (!signal.aborted && (await server.isUnmade())) return done([])
-      return server.call(signal, async (line) => done(await ledger.listLedger(line)))
+      return server.call(signal, async (line) => done(await ledger.listLedger(line, options.installation)))
     },
   }
 }
@@ -69,7 +69,12 @@ const missing = refused('The database is not there')
 const isOpen = (found: ledger.Found): boolean =>
   found.role && found.login && found.database && (found.connectionLimit > 0 || found.connectionLimit === -1)
 
-async function provision(line: Line, facts: ServerFacts, spec: ResourceSpec, fence: Fence): Promise<void> {
+async function provision(
+  line: Line,
+  facts: ServerFacts,
+  spec: ResourceSpec & { readonly installation: string },
+  fence: Fence,
+): Promise<void> {
   const name = physicalName(spec)
   const held = await ledger.admitted(line, spec, fence, 'make', () => 'making')
   const known = fingerprint(spec.password)

@@ -18,7 +18,7 @@ export type Provisioners = Readonly<Record<ResourceType, RunningProvisioner>>
 
 const factories: Readonly<Record<ResourceType, (settings: ProvisionSettings) => RunningProvisioner>> = {
   POSTGRES: (settings) => createPostgresProvisioner({ ...settings, url: settings.postgresUrl }),
-  REDIS: (settings) => createRedisProvisioner({ url: settings.redisUrl }),
+  REDIS: (settings) => createRedisProvisioner({ url: settings.redisUrl, installation: settings.installation }),
 }
 
 /** One of each type; nothing is connected to or started yet. */

@@ -124,14 +124,19 @@ const forget = (key: string, { incarnation }: ResourceRef): Command[] => [
   ['ZREM', OWNED, incarnation],
 ]
 
-/** Every resource of the ledger that was not removed. */
-export async function listLedger(line: RedisLine): Promise<readonly OwnedResource[]> {
+/** Every resource of the ledger, made for that installation, that was not removed. */
+export async function listLedger(line: RedisLine, installation: string): Promise<readonly OwnedResource[]> {
   const incarnations = (await line.ask('ZRANGE', OWNED, '0', '-1')) as readonly string[]
-  const fields = ['subject', 'generation', 'state', 'made'] as const
+  const fields = ['subject', 'generation', 'installation', 'made'] as const
   const rows = await Promise.all(
     incarnations.map(async (incarnation) => {
       const row = (await line.ask('HMGET', `${LEDGER}${incarnation}`, ...fields)) as readonly (string | null)[]
-      return { incarnation, subjectId: row[0], generation: Number(row[1]), made: row[3] === '1' }
+      return {
+        incarnation,
+        subjectId: row[0],
+        generation: Number(row[1]),
+        made: row[3] === '1' && row[2] === installation,
+      }
     }),
   )
   return rows.flatMap(({ incarnation, subjectId, generation, made }) =>

@@ -13,6 +13,8 @@ import { type BeforeCommand, clientFor, Ended, onRedis, type RedisLine } from '.
 export interface RedisProvisionerOptions {
   /** redis:// or rediss://, of a user that may do everything. Null: there are no REDIS resources. */
   readonly url: string | null
+  /** Stands on all that is made: only what carries it is told as owned. */
+  readonly installation: string
   readonly purge?: PurgeLimits
   /** Tests come in between: called with each command before it is sent. */
   readonly beforeCommand?: BeforeCommand
@@ -26,7 +28,7 @@ interface Server {
 
 /** Makes the provisioner; connects to nothing until it is asked. */
 export function createRedisProvisioner(options: RedisProvisionerOptions): Provisioner {
-  const { url, beforeCommand } = options
+  const { url, installation, beforeCommand } = options
   const unavailable = whyNot(url)
   const client = url === null ? null : clientFor(url)
   const call = <T>(
@@ -46,7 +48,10 @@ export function createRedisProvisioner(options: RedisProvisionerOptions): Provis
       call([spec, fence, spec.password], signal, async (line) => {
         await refuseUnsafe(line, String(url))
         const { version } = await about(line)
-        await ledger.act(line, spec, fence, 'make', (found) => withUser(spec, found, version, spec.password, true))
+        await ledger.act(line, spec, fence, 'make', (found) => {
+          const plan = withUser(spec, found, version, spec.password, true)
+          return { ...plan, set: { ...plan.set, installation } }
+        })
         await save(line)
         return connection(spec)
       }),
@@ -74,7 +79,8 @@ export function createRedisProvisioner(options: RedisProvisionerOptions): Provis
       }),
     deprovision: (ref, fence, signal) =>
       call([ref, fence], signal, (line) => deprovision(line, ref, fence, options.purge ?? {})),
-    listOwned: (signal) => call([null, null], signal, async (line) => done(await ledger.listLedger(line))),
+    listOwned: (signal) =>
+      call([null, null], signal, async (line) => done(await ledger.listLedger(line, installation))),
   }
 }
 

@@ -101,8 +101,8 @@ export interface RuntimeDriver {
   /** The last `maxBytes` of what the workload wrote, oldest first. */
   logs(ref: WorkloadRef, maxBytes: number, signal: AbortSignal): Promise<Outcome<string>>
   /**
-   * Everything that this driver made and that is still there, a reserved address without a run included: all of it, or
-   * not `done`. Whoever takes what is not in it for gone, or what no row speaks of for an orphan, relies on that.
+   * Everything that this driver made for this installation and that is still there, a reserved address without a run
+   * included: all of it, or not `done`. Whoever takes what is not in it for gone, or what no row speaks of for an orphan, relies on that.
    */
   listOwned(signal: AbortSignal): Promise<Outcome<readonly OwnedWorkload[]>>
 }

@@ -20,7 +20,7 @@ export function reserveAddress(
     const before = await readState(place.dir, ref)
     const admission = admit(before?.fence ?? null, fence, 'reserve')
     if (!admission.admitted) return stale(admission.reason)
-    const state = admittedState(before, ref, admission)
+    const state = admittedState(before, ref, admission, settings.installation)
     const { run } = state
     if (run !== null && (await lifeOf(place.dir, run)).kind !== 'ended') {
       // Whoever listens on the port is the run itself, or soon will be: asking whether it is free would only disturb.

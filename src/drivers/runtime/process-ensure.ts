@@ -71,7 +71,7 @@ async function decide(
   const before = await readState(dir, spec)
   const admission = admit(before?.fence ?? null, fence, 'ensure')
   if (!admission.admitted) return stale(admission.reason)
-  let state = admittedState(before, spec, admission)
+  let state = admittedState(before, spec, admission, settings.installation)
 
   if (state.verdict !== null) return condemn(settings, dir, before, state, state.verdict)
   if (state.run !== null) {

@@ -29,6 +29,8 @@ const stateSchema = z.strictObject({
   version: z.literal(1),
   subjectId: z.string(),
   incarnation: z.string(),
+  /** The one that made it; absent from what was made before there was one, which is nobody's to sweep. */
+  installation: z.string().optional(),
   fence: z.strictObject({
     generation: z.int(),
     operationId: z.string(),
@@ -69,8 +71,18 @@ export function admittedState(
   before: WorkloadState | null,
   { subjectId, incarnation }: WorkloadRef,
   { next, firstCallOfOperation }: Extract<Admission, { admitted: true }>,
+  installation: string,
 ): WorkloadState {
-  const blank = { version: 1 as const, subjectId, incarnation, port: null, run: null, ended: [], changedAt: 0 }
+  const blank = {
+    version: 1 as const,
+    subjectId,
+    incarnation,
+    installation,
+    port: null,
+    run: null,
+    ended: [],
+    changedAt: 0,
+  }
   const state = before ?? { ...blank, verdict: null, starts: 0 }
   return { ...state, ...(firstCallOfOperation ? { verdict: null, starts: 0 } : {}), fence: next }
 }

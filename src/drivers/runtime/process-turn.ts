@@ -9,6 +9,7 @@ import type { PortRange } from './process-port.ts'
 import { UnreadableState, workloadKey } from './process-state.ts'
 
 export interface ProcessSettings {
+  readonly installation: string
   readonly appsDir: string
   /** `<dataDir>/runtime`: one folder per workload, and `.locks` and `.ports`. */
   readonly root: string

@@ -18,6 +18,8 @@ import { admittedState, holdsPort, readState, saveState, tidy, type WorkloadStat
 import { guarded, inTurn, type ProcessSettings, placeOf } from './process-turn.ts'
 
 export interface ProcessDriverOptions {
+  /** Stands on all that is made: only what carries it is told as owned. */
+  readonly installation: string
   /** Folder of the apps that may be run; nothing else is. */
   readonly appsDir: string
   /** Everything is kept under `<dataDir>/runtime`. Must be on a local disk. */
@@ -45,6 +47,7 @@ const ASK_AGAIN_MS = 100
 /** Makes the driver; touches nothing until it is called. */
 export function createProcessDriver(options: ProcessDriverOptions): RuntimeDriver {
   const settings: ProcessSettings = {
+    installation: options.installation,
     appsDir: resolve(options.appsDir),
     root: resolve(options.dataDir, 'runtime'),
     path: options.path ?? `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
@@ -112,7 +115,8 @@ function end(
     const before = await readState(dir, ref)
     const admission = admit(before?.fence ?? null, fence, call)
     if (!admission.admitted) return stale(admission.reason)
-    const state: WorkloadState = { ...admittedState(before, ref, admission), verdict: null, starts: 0 }
+    const admitted = admittedState(before, ref, admission, settings.installation)
+    const state: WorkloadState = { ...admitted, verdict: null, starts: 0 }
     const run = state.run && { ...state.run, stoppingAt: state.run.stoppingAt ?? Date.now() }
     const asked = await saveState(dir, before, { ...state, run })
     const life = run && (await pressEnd(dir, run, settings.stopGraceMs))
@@ -141,6 +145,7 @@ async function listOwned(settings: ProcessSettings, signal: AbortSignal): Promis
       if (isForgettable(settings, state)) await forget(settings, state, signal)
       continue
     }
+    if (state.installation !== settings.installation) continue
     const lives = run !== null && (await lifeOf(dir, run)).kind !== 'ended' ? run : null
     const startedAt = lives && new Date(lives.startedAt)
     const { generation } = fence
