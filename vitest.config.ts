@@ -14,6 +14,7 @@ export const longer = [
   'test/drivers/process.test.ts',
   'test/drivers/provision-postgres-crash.test.ts',
   'test/drivers/provision-postgres.test.ts',
+  'test/live/*.test.ts',
   'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
   'test/loops/sweep*.test.ts',

@@ -1,7 +1,7 @@
 // Whether the credential of an open stream is still good, asked again when something happens to it (its token, its member or
 // its team moves: the event log tells), when it runs out, and every now and then. What ends a request ends a stream.
-import type { Actor } from './auth.ts'
-import { lacking } from './auth.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Actor, lacking } from './auth.ts'
 import type { Hub } from './live/hub.ts'
 import { cursorAt, eventPageOf, lastPosition } from './resolvers/event-feed.ts'
 import { eventFilter } from './resolvers/event-read.ts'
@@ -49,21 +49,24 @@ export async function watchCredential({ hub, db, actor, again, stream }: Watched
   signal.addEventListener('abort', () => clearTimeout(timer))
 
   const own = new Set([actor.id, actor.memberId, teamId])
-  try {
-    // Before it is asked for the first time: what happens to it after that is told.
-    const after = await lastPosition(db)
-    await check()
-    const news = hub.follow({
-      teamId,
-      after,
-      wanted: ({ subjectId }) => own.has(subjectId),
-      page: (position) => eventPageOf(db, teamId, { first: 100, after: cursorAt(teamId, position) }, eventFilter(null)),
-      signal,
-    })
-    for await (const _ of news) await check()
-  } catch {
-    // The log cannot tell any more what happened; the timer goes on asking.
-    later(retryMs)
+  while (!signal.aborted) {
+    try {
+      // Before it is asked: what happens to it after that is told.
+      const after = await lastPosition(db)
+      await check()
+      const news = hub.follow({
+        teamId,
+        after,
+        wanted: ({ subjectId }) => own.has(subjectId),
+        page: (position) =>
+          eventPageOf(db, teamId, { first: 100, after: cursorAt(teamId, position) }, eventFilter(null)),
+        signal,
+      })
+      for await (const _ of news) await check()
+    } catch {
+      // The log cannot be read right now, or not from there.
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+    }
   }
 }
 

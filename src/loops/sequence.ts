@@ -6,7 +6,7 @@ import type { LoopDeclaration } from './loop.ts'
 const batch = 1_000
 
 /** `told` hears of every batch that was given positions, at once: those who follow them are nudged. */
-export const sequenceLoop = (db: Database, told: () => void = () => {}): LoopDeclaration => ({
+export const sequenceLoop = (db: Database, told: () => unknown = () => {}): LoopDeclaration => ({
   name: 'sequence',
   everyMs: 500,
   deadlineMs: 5_000,

@@ -1,10 +1,9 @@
 // What tests of streams start from: an API with a sequencer that runs at once when something was accepted, callers, and a
 // writer whose events can be told from each other.
-import type postgres from 'postgres'
+import postgres from 'postgres'
 import { expect } from 'vitest'
 import { type Loop, startLoop } from '../../src/loops/loop.ts'
 import { sequenceLoop } from '../../src/loops/sequence.ts'
-import { superuser } from '../fixture.ts'
 import { keepingLog } from '../loops/fixture.ts'
 import { type Api, type ApiOptions, openApi } from '../schema/api.ts'
 import { type Asking, type Subscription, subscribe } from './client.ts'
@@ -15,6 +14,8 @@ export interface LiveStage {
   readonly sql: postgres.Sql
   readonly sequencer: Loop
   subscribe(query: string, more?: Partial<Asking>): Promise<Subscription>
+  /** So many streams, at most 25 of them being opened at a time; `how` says which. */
+  subscribeAll(count: number, how: (at: number) => Partial<Asking> & { query: string }): Promise<Subscription[]>
   /** A new deployment; returns its id. */
   deploy(name?: string, token?: string): Promise<string>
   /** One change of a deployment: of its environment. */
@@ -26,14 +27,19 @@ export interface LiveStage {
 
 const named = () => `d${crypto.randomUUID().slice(0, 8)}`
 
-export async function openLiveStage(options: ApiOptions = {}): Promise<LiveStage> {
+/** `nudges: false`: whatever happens is found by polls alone, as when every hint is lost. */
+export async function openLiveStage({
+  nudges = true,
+  ...options
+}: ApiOptions & { nudges?: boolean } = {}): Promise<LiveStage> {
   const api = await openApi(options)
-  const sql = superuser(api.database.url)
+  // One may hold what another one looks at.
+  const sql = postgres(api.database.url, { max: 3, onnotice: () => {} })
   const sequencer = startLoop(
-    sequenceLoop(api.pool.db, () => api.hub.nudge()),
+    sequenceLoop(api.pool.db, () => nudges && api.hub.nudge()),
     { metrics: api.metrics, log: keepingLog([]) },
   )
-  api.nudged = () => sequencer.nudge()
+  if (nudges) api.nudged = () => sequencer.nudge()
   const call = async (mutation: string, input: object, shown: string, token = api.team.token) => {
     const Name = mutation.charAt(0).toUpperCase() + mutation.slice(1)
     const answer = await api.call(
@@ -44,11 +50,22 @@ export async function openLiveStage(options: ApiOptions = {}): Promise<LiveStage
     expect(answer.data?.[mutation]?.__typename, answer.text).toBe(`${Name}Payload`)
     return answer.data[mutation]
   }
+  const open: LiveStage['subscribe'] = (query, more = {}) =>
+    subscribe({ url: api.url, token: api.team.token, query, ...more })
   return {
     api,
     sql,
     sequencer,
-    subscribe: (query, more = {}) => subscribe({ url: api.url, token: api.team.token, query, ...more }),
+    subscribe: open,
+    async subscribeAll(count, how) {
+      const streams: Subscription[] = []
+      while (streams.length < count) {
+        const asked = Array.from({ length: Math.min(25, count - streams.length) }, (_, at) => how(streams.length + at))
+        streams.push(...(await Promise.all(asked.map(({ query, ...more }) => open(query, more)))))
+      }
+      expect(streams.filter(({ status }) => status !== 200)).toEqual([])
+      return streams
+    },
     deploy: async (name = named(), token = api.team.token) =>
       (await call('deploy', { name, image: 'hello' }, 'deployment { id }', token)).deployment.id,
     change: async (id) =>
