@@ -22,9 +22,9 @@ export const deployment = pgTable(
     /** Unguessable part of the physical name, so that a teardown can never hit a newer thing of the same name. */
     incarnation: text('incarnation').notNull(),
     url: text('url'),
-    /** The runtime driver's id of the run that became healthy. */
+    /** The runtime driver's id of the run that became healthy, as its instance has it; null while that is started again. */
     instanceId: text('instance_id'),
-    /** When it was last asked whether that run is still there. */
+    /** Used by nothing any more: here, with its index, for replicas of the release before. Instances know when they were asked about. */
     checkedAt: moment('checked_at'),
   },
   (table) => [

@@ -23,7 +23,7 @@ export interface PlacedService {
   address?: string
   state?: 'HEALTHY' | 'FAILED'
   url?: string
-  /** The runtime driver's id of the run that became healthy. */
+  /** The runtime driver's id of the run that became healthy, as its instance has it; absent while that is started again. */
   instanceId?: string
   reason?: string
 }
@@ -47,7 +47,7 @@ export const stack = pgTable(
     incarnation: text('incarnation').notNull(),
     /** When DELETING was entered. */
     deletedAt: moment('deleted_at'),
-    /** When it was last asked whether its services are still there. */
+    /** Used by nothing any more: here, with its index, for replicas of the release before. Instances know when they were asked about. */
     checkedAt: moment('checked_at'),
   },
   (table) => [

@@ -48,7 +48,8 @@ const known: Readonly<Record<Outcome<never>['kind'], true>> = {
 }
 /** Of what a driver says, what the database can store. */
 const maxOutcomeLength = 2_000
-const storable = (text: string) => text.replaceAll('\0', '').slice(0, maxOutcomeLength).toWellFormed()
+/** A text of a driver, as the database can hold it. */
+export const storable = (text: string) => text.replaceAll('\0', '').slice(0, maxOutcomeLength).toWellFormed()
 
 type Values = Readonly<Record<string, string | number | null>>
 

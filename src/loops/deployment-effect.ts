@@ -1,26 +1,21 @@
-// The effects of a deployment: roll-out, stop, teardown. Each claim starts from the row as it is now and may be repeated
-// at any point: drivers are idempotent by operation, and their fence and the row's guard keep out what is outdated.
-
-import { type Outcome, unknown } from '../drivers/outcome.ts'
-import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
+// The effects of a deployment: roll-out, stop, teardown; a restart has a file of its own. Each claim starts from the row as it is
+// now and may be repeated at any point: drivers are idempotent by operation, and their fence and the row's guard keep out what
+// is outdated.
+import type { Outcome } from '../drivers/outcome.ts'
+import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
+import { newInstanceId } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
-import { discreet } from './discreet.ts'
-import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
-import { type Filled, filledIn } from './filled-in.ts'
+import { deploymentRestart } from './deployment-restart.ts'
+import { refOf, type Subject, start, stop, type Tools, whenStopped } from './deployment-workload.ts'
+import { type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+import { filledIn } from './filled-in.ts'
+import { runtimeOf } from './instance-runtime.ts'
 
-type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Deployment'>>>>
 const movedOn: Ending = { kind: 'moved-on' }
 const rule = (of: unknown) => of as Rule
-
-interface Tools {
-  readonly db: Database
-  readonly driver: RuntimeDriver
-  /** The variables with what they refer to filled in. */
-  readonly references: (subject: Subject) => Promise<Outcome<Filled>>
-}
 
 /** The effects that move deployments, on one database and one runtime driver. */
 export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
@@ -38,7 +33,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
       // What may run all the same is stopped, as far as that can be done now: FAILED means that nothing of it shall run.
       giveUp: async (work, outcome) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)
-        if (subject) await untilDone(work, () => work.call((signal) => driver.stop(refOf(subject), work.fence, signal)))
+        if (subject) await stop(tools, work, subject)
         return { kind: 'finish', rule: rule(rules.markDeploymentFailed), outcome }
       },
     },
@@ -50,10 +45,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
       run: async (work) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)
         if (!subject) return movedOn
-        const outcome = await untilDone(work, () =>
-          work.call((signal) => driver.stop(refOf(subject), work.fence, signal)),
-        )
-        return ended(outcome, rule(rules.markDeploymentStopped), 'stopped')
+        return ended(await stop(tools, work, subject), rule(rules.markDeploymentStopped), 'stopped')
       },
     },
     {
@@ -70,16 +62,17 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
         return ended(outcome, rule(rules.markDeploymentDeleted), 'nothing of it is left')
       },
     },
+    deploymentRestart(tools),
   ]
 }
-
-const refOf = (subject: Subject): WorkloadRef => ({ subjectId: subject.id, incarnation: subject.incarnation })
 
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
   if (subject.state === 'BUILDING') {
     const ready = await prepare(tools, work, subject)
     if (ready.kind !== 'done') return failedOr(tools, work, subject, ready)
-    if (!(await work.move(rule(rules.rollOutDeployment), { outcome: 'the image is ready' }))) return movedOn
+    const unit = { instance: newInstanceId(), runtime: runtimeOf(tools.driver) }
+    const outcome = 'the image is ready'
+    if (!(await work.move(rule(rules.rollOutDeployment), { ...unit, outcome }))) return movedOn
   } else if (subject.state !== 'DEPLOYING') return movedOn
   const outcome = await start(tools, work, subject)
   if (outcome.kind !== 'done') return failedOr(tools, work, subject, outcome)
@@ -99,33 +92,10 @@ async function prepare({ driver, references }: Tools, work: Work, subject: Subje
   return work.call((signal) => driver.resolveImage(subject.image, signal))
 }
 
-async function start({ driver, references }: Tools, work: Work, subject: Subject): Promise<Outcome<RunningWorkload>> {
-  const ref = refOf(subject)
-  if (work.recovering) {
-    const seen = await work.call((signal) => driver.observe(ref, signal))
-    if (seen.kind !== 'done') return unknown(`not observed, ${detailOf(seen)}`)
-    const { value } = seen
-    if (value.state === 'running' && value.generation === work.operation.generation && value.healthy) {
-      return { kind: 'done', value: { instanceId: value.instanceId, url: value.url } }
-    }
-  }
-  const env = await references(subject)
-  if (env.kind !== 'done') return env
-  const spec = { ...ref, name: subject.name, image: subject.image, env: env.value.env }
-  return untilDone(work, () =>
-    work.call((signal) => discreet(env.value.hidden, () => driver.ensure(spec, work.fence, signal))),
-  )
-}
-
 /** A roll-out that is refused has failed, and says why; what ran before it is stopped first: FAILED means that nothing runs. */
-async function failedOr({ driver }: Tools, work: Work, subject: Subject, outcome: Outcome<unknown>): Promise<Ending> {
-  if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markDeploymentFailed), '')
-  const gone = await untilDone(work, () => work.call((signal) => driver.stop(refOf(subject), work.fence, signal)))
-  return gone.kind === 'done'
-    ? { kind: 'finish', rule: rule(rules.markDeploymentFailed), outcome: outcome.reason }
-    : {
-        kind: 'postpone',
-        outcome: `${outcome.reason}; what ran before is not stopped yet, ${detailOf(gone)}`,
-        failed: true,
-      }
+async function failedOr(tools: Tools, work: Work, subject: Subject, outcome: Outcome<unknown>): Promise<Ending> {
+  const failed = rule(rules.markDeploymentFailed)
+  if (outcome.kind !== 'refused') return ended(outcome, failed, '')
+  const { reason } = outcome
+  return whenStopped(tools, work, subject, reason, { kind: 'finish', rule: failed, outcome: reason })
 }

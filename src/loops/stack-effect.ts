@@ -1,24 +1,32 @@
-// The effects of a stack: roll-out and teardown of all its services. Each claim starts from the row as it is now and may be
+// The effects of a stack: roll-out and teardown of all its services; a restart has a file of its own. Each claim starts from the row as it is now and may be
 // repeated at any point: what has become of a service is stored as soon as it is known, under the fence of generation and claim.
 import { done, type Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
+import { newInstanceId } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
 import { type Filled, filledIn } from './filled-in.ts'
-import { type Service, type Settled, type Subject, serviceCalls, settle, settledOf } from './stack-workload.ts'
+import { runtimeOf } from './instance-runtime.ts'
+import { stackRestart, type Tools } from './stack-restart.ts'
+import {
+  addressesOf,
+  all,
+  placedAs,
+  type Service,
+  type Settled,
+  type Subject,
+  serviceCalls,
+  settle,
+  settledOf,
+  type Texts,
+  worstOf,
+} from './stack-workload.ts'
 
 const movedOn: Ending = { kind: 'moved-on' }
 const rule = (of: unknown) => of as Rule
-type Texts = Readonly<Record<string, string>>
-
-interface Tools {
-  readonly db: Database
-  readonly driver: RuntimeDriver
-  readonly sealing: Sealing
-}
 
 /** The effects that move stacks, on one database and one runtime driver. */
 export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
@@ -54,35 +62,15 @@ export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Seali
         return ended(worstOf(removed), rule(rules.markStackDeleted), 'nothing of it is left')
       },
     },
+    stackRestart(tools),
   ]
 }
 
-/** Waits for all of them even when one fails: nothing that a claim has begun goes on after its end. */
-async function all<T>(steps: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(steps)
-  return Promise.all(steps)
-}
-
-/** What is unknown has to be looked at before anything is done again, so it counts first; then failures, then what is under way. */
-const gravity: Readonly<Record<Outcome<never>['kind'], number>> = {
-  unknown: 3,
-  unreachable: 2,
-  stale: 2,
-  refused: 2,
-  working: 1,
-  done: 0,
-}
-const worstOf = (outcomes: readonly Outcome<unknown>[]): Outcome<unknown> =>
-  outcomes.reduce((worst, outcome) => (gravity[outcome.kind] > gravity[worst.kind] ? outcome : worst), done(null))
-
-const placed = (subject: Subject, name: string, settled: Settled) => ({
-  [name]: { address: subject.placed[name]?.address, generation: subject.generation, ...settled },
-})
 const openOf = (subject: Subject): Service[] =>
   subject.services.filter((service) => settledOf(subject, service) === null)
 
 const failedAll = (subject: Subject, reason: string): object =>
-  Object.assign({}, ...openOf(subject).map(({ name }) => placed(subject, name, { state: 'FAILED', reason })))
+  Object.assign({}, ...openOf(subject).map(({ name }) => placedAs(subject, name, { state: 'FAILED', reason })))
 
 const failuresOf = (subject: Subject): string[] =>
   subject.services.flatMap((service) => {
@@ -106,7 +94,7 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
   if (addresses.kind !== 'done') return endedEarly(tools, work, subject, addresses)
   const env = await filledIn(tools.db, tools.sealing, subject, addresses.value)
   if (env.kind !== 'done') return endedEarly(tools, work, subject, env)
-  const deploying = subject.state === 'DEPLOYING' ? subject : await begin(work, subject, addresses.value)
+  const deploying = subject.state === 'DEPLOYING' ? subject : await begin(tools, work, subject, addresses.value)
   return deploying ? startAll(tools, work, deploying, env.value, addresses.value) : movedOn
 }
 
@@ -131,15 +119,17 @@ async function prepare({ driver }: Tools, work: Work, subject: Subject): Promise
   return done(addresses)
 }
 
-/** The addresses that the services of this generation were told of each other, whoever began with it. */
-const addressesOf = ({ services, placed }: Subject): Texts =>
-  Object.fromEntries(services.flatMap(({ name }) => (placed[name]?.address ? [[name, placed[name].address]] : [])))
-
 /** Stores the addresses and forgets what was removed; null when the stack or the claim has moved on. */
-async function begin(work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
+async function begin({ driver }: Tools, work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
   const entries = Object.entries(addresses).map(([name, address]) => [name, { ...subject.placed[name], address }])
   const placed = Object.fromEntries(entries)
-  const values = { placed: JSON.stringify(placed), removed: droppedOf(subject).join(',') }
+  const instances = subject.services.map(({ name: service }) => ({ id: newInstanceId(), service }))
+  const values = {
+    placed: JSON.stringify(placed),
+    removed: droppedOf(subject).join(','),
+    instances: JSON.stringify(instances),
+    runtime: runtimeOf(driver),
+  }
   const outcome = 'the services are being started'
   return (await work.move(rule(rules.rollOutStack), { ...values, outcome })) ? { ...subject, placed } : null
 }
@@ -148,7 +138,7 @@ async function begin(work: Work, subject: Subject, addresses: Texts): Promise<Su
 async function startAll(tools: Tools, work: Work, subject: Subject, filled: Filled, addresses: Texts): Promise<Ending> {
   let last: Promise<boolean> = Promise.resolve(true)
   const store = ({ name }: Service, settled: Settled): Promise<boolean> => {
-    const values = { placed: JSON.stringify(placed(subject, name, settled)), removed: '' }
+    const values = { placed: JSON.stringify(placedAs(subject, name, settled)), removed: '' }
     const step = () => work.move(rule(rules.progressStack), { ...values, outcome: `${name} is ${settled.state}` })
     last = last.then(step, step)
     return last

@@ -9,12 +9,39 @@ import type { Filled } from './filled-in.ts'
 
 export type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Stack'>>>>
 export type Service = Subject['services'][number]
-type Texts = Readonly<Record<string, string>>
+export type Texts = Readonly<Record<string, string>>
 
 /** What is stored of a service once it is settled at this generation. */
 export type Settled =
   | { readonly state: 'HEALTHY'; readonly url: string; readonly instanceId: string }
   | { readonly state: 'FAILED'; readonly reason: string }
+
+/** What has been done of several, as one: what is unknown has to be looked at before anything is done again, so it counts first. */
+const gravity: Readonly<Record<Outcome<never>['kind'], number>> = {
+  unknown: 3,
+  unreachable: 2,
+  stale: 2,
+  refused: 2,
+  working: 1,
+  done: 0,
+}
+export const worstOf = (outcomes: readonly Outcome<unknown>[]): Outcome<unknown> =>
+  outcomes.reduce((worst, outcome) => (gravity[outcome.kind] > gravity[worst.kind] ? outcome : worst), done(null))
+
+/** Waits for all of them even when one fails: nothing that a claim has begun goes on after its end. */
+export async function all<T>(steps: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(steps)
+  return Promise.all(steps)
+}
+
+/** The addresses that the services of this generation were told of each other, whoever began with it. */
+export const addressesOf = ({ services, placed }: Subject): Texts =>
+  Object.fromEntries(services.flatMap(({ name }) => (placed[name]?.address ? [[name, placed[name].address]] : [])))
+
+/** What is stored of a service that has settled. */
+export const placedAs = (subject: Subject, name: string, settled: Settled) => ({
+  [name]: { address: subject.placed[name]?.address, generation: subject.generation, ...settled },
+})
 
 export const serviceRef = (subject: Pick<Subject, 'id' | 'incarnation'>, name: string): WorkloadRef => ({
   subjectId: subject.id,

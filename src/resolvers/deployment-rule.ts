@@ -4,6 +4,7 @@ import { and, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm'
 import { deployment } from '../db/deployment.ts'
 import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
+import * as units from './instance-rule.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
 import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
@@ -171,19 +172,6 @@ export const expireDeployment = defineRule({
   releases: 'deployments',
 })
 
-/** The run that was asked about is gone: the whole reason again under the lock, the captured run and its generation. */
-export const giveUpDeployment = defineRule({
-  name: 'giveUpDeployment',
-  subject: {
-    ...part,
-    action: 'giveUpDeployment',
-    where: byId,
-    guard: (found) =>
-      sql`${found.instanceId} = ${textParam('instanceId')} and ${found.generation} = ${intParam('generation')}`,
-    set: () => ({ stateReason: textParam('reason'), url: sql`null`, instanceId: sql`null` }),
-  },
-})
-
 /** The net under every teardown: an ended deployment without live work gets its operation again. */
 export const tearDownDeployment = defineRule({
   name: 'tearDownDeployment',
@@ -200,11 +188,16 @@ export const tearDownDeployment = defineRule({
 const atGeneration = (found: typeof deployment) => sql`${found.generation} = ${intParam('generation')}`
 const ofSubject = { ...part, where: byId, guard: atGeneration } as const
 
-/** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
+/**
+ * The runner's moves: the subject at the operation's generation and the operation under its claim, both or none; its instances
+ * move along. Restarts: deployment-restart-rule.ts.
+ */
 export const rollOutDeployment = defineRule({
   name: 'rollOutDeployment',
   subject: { ...ofSubject, action: 'rollOutDeployment' },
   also: progresses,
+  bears: [units.registersInstance('Deployment', { id: textParam('instance') })],
+  carries: [units.removesOlderOffline()],
 })
 
 export const markDeploymentHealthy = defineRule({
@@ -215,6 +208,10 @@ export const markDeploymentHealthy = defineRule({
     set: () => ({ url: textParam('url'), instanceId: textParam('instanceId') }),
   },
   also: succeeds,
+  carries: [
+    units.comesOnline(() => ({ instanceId: textParam('instanceId'), url: textParam('url') })),
+    units.removesOlder(),
+  ],
 })
 
 export const markDeploymentFailed = defineRule({
@@ -225,6 +222,7 @@ export const markDeploymentFailed = defineRule({
     set: () => ({ stateReason: textParam('outcome'), url: sql`null`, instanceId: sql`null` }),
   },
   also: fails,
+  carries: [units.allGoOffline],
 })
 
 export const markDeploymentStopped = defineRule({
@@ -235,6 +233,7 @@ export const markDeploymentStopped = defineRule({
     set: () => ({ url: sql`null`, instanceId: sql`null` }),
   },
   also: succeeds,
+  carries: [units.removesAll],
 })
 
 export const markDeploymentDeleted = defineRule({
@@ -245,6 +244,7 @@ export const markDeploymentDeleted = defineRule({
     set: (found) => ({ stateReason: sql`${found.stateReason}`, url: sql`null`, instanceId: sql`null` }),
   },
   also: succeeds,
+  carries: [units.removesAll],
 })
 
 /** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */

@@ -48,7 +48,8 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
 
 /**
  * What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
- * and outdated is taken at once, to be superseded: a newer wish must not wait for its back-off.
+ * and outdated is taken at once, to be superseded: a newer wish must not wait for its back-off. What was never begun and may
+ * not begin yet, as the restart of another service, hinders nobody: no driver has heard of it.
  */
 export const claimOperation = (subjectType: SubjectType) =>
   defineRule({
@@ -59,7 +60,8 @@ export const claimOperation = (subjectType: SubjectType) =>
       where: sql`${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
         and (${operation.dueAt} <= now() or (${stateIs(state, 'UNKNOWN')} and ${newerWish(subjectType, operation)}))
         and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and ${stateIs(otherState, ...liveOperationStates)}
-          and o.id <> ${operation.id} and (not ${stateIs(otherState, 'PENDING')} or (o.generation, o.id) < (${operation.generation}, ${operation.id})))`,
+          and o.id <> ${operation.id} and (not ${stateIs(otherState, 'PENDING')} or ((o.generation, o.id) < (${operation.generation}, ${operation.id})
+            and (o.attempt > 0 or o.due_at <= now()))))`,
       batch,
       guard: (found) => sql`(${found.dueAt} <= now() or ${stateIs(found.state, 'UNKNOWN')})`,
       set: (found) => ({

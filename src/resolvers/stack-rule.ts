@@ -1,10 +1,12 @@
 // The rules of a stack's moves: which rows, for which reasons, with which new values. The calls that use them are in stack.ts
-// (callers), loops/ (teardown, reconcile-instances) and loops/stack-effect (runner).
+// (callers), loops/teardown and loops/stack-effect (runner); restarts are in stack-restart-rule.ts.
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
+import type { instance } from '../db/instance.ts'
 import { stack } from '../db/stack.ts'
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
+import * as units from './instance-rule.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
 import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
@@ -122,50 +124,50 @@ export const tearDownStack = defineRule({
   },
 })
 
-/** By the name of a service: the run of it that was asked about and is gone, and why. */
-const gone = jsonParam('gone')
-
-/** Runs that were asked about are gone: the whole reason again under the lock, the captured runs and their generation. */
-export const giveUpStack = defineRule({
-  name: 'giveUpStack',
-  subject: {
-    ...part,
-    action: 'giveUpStack',
-    where: byId,
-    guard: (
-      found,
-    ) => sql`${found.generation} = ${intParam('generation')} and not exists (select 1 from jsonb_each(${gone}) g
-      where (${found.placed} -> g.key ->> 'instanceId') is distinct from (g.value ->> 'instanceId'))`,
-    set: (found) => ({
-      stateReason: textParam('reason'),
-      placed: sql`${found.placed} || (select jsonb_object_agg(g.key, jsonb_build_object('generation', ${found.generation},
-        'state', ${failed}, 'reason', g.value ->> 'reason')) from jsonb_each(${gone}) g)`,
-    }),
-  },
-})
-
 const atGeneration = (found: typeof stack) => sql`${found.generation} = ${intParam('generation')}`
 const ofSubject = { ...part, where: byId, guard: atGeneration } as const
 /** What has become of services, by name, and which of them are gone for good. */
 const placedNow = (found: typeof stack) => sql`(${found.placed} || ${jsonParam('placed')}) - ${listParam('removed')}`
 
-/** The runner's moves: the subject at the operation's generation and the operation under its claim, both or none. */
+/** What has become of the service that an instance is of; null while that is open. */
+const become = (of: typeof instance) => sql`${jsonParam('placed')} -> ${of.service}`
+const isSettled = sql`${become(units.part.table)} is not null`
+const hasFailed = sql`${become(units.part.table)} ->> 'state' = ${failed}`
+const settles = [
+  units.comesOnline((of) => ({ instanceId: sql`${become(of)} ->> 'instanceId'`, url: sql`${become(of)} ->> 'url'` })),
+  units.goesOffline((of) => sql`${become(of)} ->> 'reason'`, sql`${units.ofGeneration} and ${hasFailed}`),
+]
+
+/**
+ * The runner's moves: the subject at the operation's generation and the operation under its claim, both or none; the instances
+ * of its services move along. Restarts: stack-restart-rule.ts.
+ */
 export const rollOutStack = defineRule({
   name: 'rollOutStack',
   subject: { ...ofSubject, action: 'rollOutStack', set: (found) => ({ placed: placedNow(found) }) },
   also: progresses,
+  bears: [
+    units.registersInstance('Stack', {
+      id: sql`s.id`,
+      service: sql`s.service`,
+      each: sql`jsonb_to_recordset(${jsonParam('instances')}) as s(id text, service text)`,
+    }),
+  ],
+  carries: [units.removesOlderOffline(sql`${units.part.table.service} = any(${listParam('removed')})`)],
 })
 
 export const progressStack = defineRule({
   name: 'progressStack',
   subject: { ...ofSubject, action: 'progressStack', set: (found) => ({ placed: placedNow(found) }) },
   also: progresses,
+  carries: [...settles, units.removesOlder(isSettled)],
 })
 
 export const markStackHealthy = defineRule({
   name: 'markStackHealthy',
   subject: { ...ofSubject, action: 'markStackHealthy' },
   also: succeeds,
+  carries: [units.removesOlder()],
 })
 
 export const markStackFailed = defineRule({
@@ -176,12 +178,15 @@ export const markStackFailed = defineRule({
     set: (found) => ({ stateReason: textParam('outcome'), placed: placedNow(found) }),
   },
   also: fails,
+  // What ran before of services that have failed was stopped, too.
+  carries: [units.goesOffline((of) => sql`${become(of)} ->> 'reason'`, sql`${units.ofSubject} and ${hasFailed}`)],
 })
 
 export const markStackDeleted = defineRule({
   name: 'markStackDeleted',
   subject: { ...ofSubject, action: 'markStackDeleted', set: () => ({ placed: sql`'{}'::jsonb` }) },
   also: succeeds,
+  carries: [units.removesAll],
 })
 
 /** Taking back accepted work: the operation before it was ever taken up, and its subject with it. */

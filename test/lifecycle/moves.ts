@@ -1,6 +1,7 @@
 // How each move is asked for in the matrix: by the mutation where a caller may, by the rule where a runner or a loop does.
 // Every way answers with null for a move, or with the name of the refusal.
 import { deployment } from '../../src/db/deployment.ts'
+import { newId } from '../../src/db/id.ts'
 import { type DeploymentState, deploymentMachine } from '../../src/lifecycle/deployment.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
@@ -36,11 +37,13 @@ const overduePassOf = async (world: World, rule: unknown, id: string): Answer =>
   return passOf(world, rule, id)
 }
 
+/** The unit that a roll-out registers. */
+const unit = () => ({ instance: newId('Instance'), runtime: 'PROCESS' })
 /** By a runner that holds the claim of an operation at the deployment's generation. */
 const byRunner = (rule: unknown) => async (world: World, id: string) => {
   const operationId = await world.operation({ subjectId: id, state: 'RUNNING', claimToken: 'mine', attempt: 1 })
   const facts = { claimToken: 'mine', generation: 1, outcome: 'told', url: 'http://app', instanceId: 'i' }
-  return kindOf(world, rule, { id, operationId, ...facts })
+  return kindOf(world, rule, { id, operationId, ...facts, ...unit() })
 }
 /** By its move alone: what else must hold is played where loops and runners ask for it. */
 const byMove = (action: keyof typeof deploymentMachine.moves) => {
@@ -106,7 +109,7 @@ const withSubject =
   (rule: unknown) =>
   (world: World, { id, subjectId }: Facts) => {
     const facts = { claimToken: 'mine', generation: 1, outcome: 'told', url: 'http://app', instanceId: 'i' }
-    return kindOf(world, rule, { id: subjectId, operationId: id, ...facts })
+    return kindOf(world, rule, { id: subjectId, operationId: id, ...facts, ...unit() })
   }
 
 export const operationMoves: Readonly<Record<string, OperationMove>> = {

@@ -27,7 +27,15 @@ const kindOf = async (world: World, rule: unknown, values: Parameters<typeof cal
 const byRunner = (rule: unknown) => async (world: World, id: string) => {
   const facts = { subjectId: id, state: 'RUNNING', claimToken: 'mine', attempt: 1 } as const
   const operationId = await putStackOperation(world.stranger, { teamId: world.team.teamId, ...facts })
-  const more = { claimToken: 'mine', generation: 1, outcome: 'told', placed: '{}', removed: '' }
+  const more = {
+    claimToken: 'mine',
+    generation: 1,
+    outcome: 'told',
+    placed: '{}',
+    removed: '',
+    instances: '[]',
+    runtime: 'PROCESS',
+  }
   return kindOf(world, rule, { id, operationId, ...more })
 }
 

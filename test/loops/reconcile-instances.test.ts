@@ -1,70 +1,121 @@
-// What died is seen: a HEALTHY deployment whose run is gone becomes FAILED, with the reason. Only "gone" of the very run that
-// was asked about counts; any doubt, and any run that has taken its place meanwhile, leaves everything as it is.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { reconcileInstancesLoop } from '../../src/loops/reconcile-instances.ts'
+// What died is seen and started again, under the same address with a new id; what dies again and again is given up. Only "gone" of
+// the very run that was asked about counts: any doubt leaves everything as it is.
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { redeployDeployment } from '../../src/resolvers/deployment.ts'
-import { openStage, type Stage } from './fixture.ts'
+import {
+  askAgain,
+  eventsOf,
+  healthyDeployment,
+  instanceOf,
+  instancesOf,
+  passOf,
+  restartsDue,
+} from '../instances/fixture.ts'
+import { openStage, type Stage, startsOf, until } from './fixture.ts'
 
 let stage: Stage
-beforeEach(async () => {
+let db: ReturnType<Stage['open']>['db']
+beforeAll(async () => {
   stage = await openStage()
+  stage.replica()
+  db = stage.open({ slots: 4 }).db
 })
-afterEach(() => stage.close())
+afterEach(async () => {
+  stage.driver.clear()
+  // What one test leaves is not asked about in the next one.
+  await stage.beneath((sql) => sql`update instance set asked_at = now() + interval '1 hour'`)
+})
+afterAll(() => stage.close())
 
-const signal = new AbortController().signal
-const passOf = (driver: Parameters<typeof reconcileInstancesLoop>[1]) =>
-  reconcileInstancesLoop(stage.open({ slots: 1 }).db, driver, () => {}).pass(signal)
+const nothing = { moved: 0, unchanged: 0, skipped: 0, deferred: 0 }
+const restarted = (id: string, instanceId: string | null) =>
+  until(async () => {
+    const unit = await instanceOf(stage.sql, id)
+    expect(unit).toMatchObject({ state: 'ONLINE' })
+    expect(unit.instanceId).not.toBe(instanceId)
+    return unit
+  })
 
-const unknown = { state: 'unknown', reason: 'No answer' } as const
-const gone = { state: 'gone', reason: 'The app is gone' } as const
-
-async function healthy() {
-  const { driver } = stage.replica()
-  const id = await stage.deploy()
-  const row = await stage.reaches(id, 'HEALTHY')
-  return { driver, id, ref: { subjectId: id, incarnation: row.incarnation } }
-}
-
-test('a run that is gone: FAILED with the reason, and it can be rolled out again', async () => {
-  const { driver, id, ref } = await healthy()
-  expect(await passOf(driver)).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
-  await stage.beneath((sql) => sql`update deployment set checked_at = null`)
-  driver.crash(ref, 'it exited with code 7')
-  expect(await passOf(driver)).toEqual({ moved: 1, unchanged: 0, skipped: 0 })
-  expect(await stage.deployment(id)).toMatchObject({ state: 'FAILED', url: null, instanceId: null })
-  expect((await stage.deployment(id)).stateReason).toContain('it exited with code 7')
-  await redeployDeployment(stage.context, { id })
-  await stage.reaches(id, 'HEALTHY')
+test('a run that is gone: the deployment stays HEALTHY and is started once, with a new id under the same url', async () => {
+  const { id, ref } = await healthyDeployment(stage)
+  const before = await instanceOf(stage.sql, id)
+  const { url, version } = await stage.deployment(id).then((row) => ({ ...row, version: 0 }))
+  expect(before).toMatchObject({
+    state: 'ONLINE',
+    generation: 1,
+    restarts: 0,
+    url,
+    instanceId: (await stage.deployment(id)).instanceId,
+  })
+  expect(await passOf(db, stage.driver)).toEqual({ ...nothing, unchanged: 1 })
+  await askAgain(stage)
+  stage.driver.crash(ref, 'it exited with code 7')
+  expect(await passOf(db, stage.driver)).toEqual({ ...nothing, moved: 1 })
+  const after = await restarted(id, before.instanceId)
+  expect(after).toMatchObject({ id: before.id, url, restarts: 1, recentRestarts: 1, dueInMs: null })
+  expect(await stage.deployment(id)).toMatchObject({
+    state: 'HEALTHY',
+    generation: 1,
+    url,
+    instanceId: after.instanceId,
+  })
+  expect(startsOf(stage.driver, id)).toBe(2)
+  expect(await eventsOf(stage.sql, before.id)).toEqual([
+    'registerInstance',
+    'markInstanceOnline',
+    'offlineInstance',
+    'restartInstance',
+    'markInstanceOnline',
+  ])
+  expect(version).toBe(0)
 })
 
 test('what was asked about a moment ago is left alone', async () => {
-  const { driver } = await healthy()
-  await passOf(driver)
-  expect(await passOf(driver)).toEqual({ moved: 0, unchanged: 0, skipped: 0 })
+  await healthyDeployment(stage)
+  await passOf(db, stage.driver)
+  expect(await passOf(db, stage.driver)).toEqual(nothing)
 })
 
-describe('any doubt leaves it as it is', () => {
-  test.each([
-    ['an unknown answer', async () => unknown],
-    ['a driver that throws', async () => Promise.reject(new Error('broken'))],
-  ])('%s', async (_, observeInstance) => {
-    const { driver, id, ref } = await healthy()
-    driver.crash(ref)
-    expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 0, skipped: 1 })
-    expect(await stage.deployment(id)).toMatchObject({ state: 'HEALTHY' })
+test('a crash loop: the back-off grows, and after five restarts it is given up with the reason; a redeploy starts anew', async () => {
+  const { id, ref } = await healthyDeployment(stage)
+  const waits: number[] = []
+  for (let round = 1; round <= 5; round++) {
+    const { instanceId } = await instanceOf(stage.sql, id)
+    const hold = stage.driver
+    hold.crash(ref, `it exited with code ${round}`)
+    await askAgain(stage)
+    expect(await passOf(db, stage.driver)).toMatchObject({ moved: 1 })
+    const [row] = await stage.sql<
+      { ms: number }[]
+    >`select (extract(epoch from due_at - created_at) * 1000)::float8 as ms
+      from operation where subject_id = ${id} order by id desc limit 1`
+    waits.push(Math.round((row?.ms ?? 0) / 1_000))
+    await restartsDue(stage)
+    expect(await restarted(id, instanceId)).toMatchObject({ restarts: round, recentRestarts: round })
+  }
+  const [first, ...later] = waits
+  expect(first).toBe(0)
+  later.forEach((seconds, at) => {
+    expect(seconds).toBeGreaterThanOrEqual(10 * 2 ** at)
+    expect(seconds).toBeLessThanOrEqual(12 * 2 ** at)
   })
-
-  test('another run has taken its place while the driver was asked', async () => {
-    const { driver, id } = await healthy()
-    const before = await stage.deployment(id)
-    const observeInstance = async () => {
-      await redeployDeployment(stage.context, { id })
-      await stage.reaches(id, 'HEALTHY')
-      return gone
-    }
-    expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
-    const after = await stage.deployment(id)
-    expect(after).toMatchObject({ state: 'HEALTHY', generation: 2 })
-    expect(after.instanceId).not.toBe(before.instanceId)
+  stage.driver.crash(ref, 'it ran out of memory')
+  await askAgain(stage)
+  await passOf(db, stage.driver)
+  const reason =
+    'crash loop: it was started again 5 times and never stayed up for 10 minutes; the last time: it ran out of memory'
+  expect(await stage.deployment(id)).toMatchObject({
+    state: 'FAILED',
+    stateReason: reason,
+    url: null,
+    instanceId: null,
   })
+  expect(await instanceOf(stage.sql, id)).toMatchObject({ state: 'OFFLINE', stateReason: reason, dueInMs: null })
+  expect(startsOf(stage.driver, id)).toBe(6)
+  await redeployDeployment(stage.context, { id })
+  await stage.reaches(id, 'HEALTHY')
+  expect((await instancesOf(stage.sql, id)).map(({ state, generation }) => [generation, state])).toEqual([
+    [1, 'REMOVED'],
+    [2, 'ONLINE'],
+  ])
 })

@@ -3,8 +3,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StackState } from '../../src/lifecycle/stack.ts'
 import { createStack, deleteStack, redeployStack } from '../../src/resolvers/stack.ts'
+import { giveUpStack } from '../../src/resolvers/stack-restart-rule.ts'
 import * as rules from '../../src/resolvers/stack-rule.ts'
 import { transition, transitionEach } from '../../src/resolvers/transition.ts'
+import { putInstance } from '../instances/row.ts'
 import { holdCounters, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { giveStackRoom, serviceOf } from '../stacks/row.ts'
 import {
@@ -86,7 +88,16 @@ type Saying = keyof typeof sayings
 const each = Object.keys(sayings) as Saying[]
 const told = { state: 'HEALTHY', generation: 1, url: 'http://late', instanceId: 'late' }
 const say = (world: StackWorld, saying: Saying, id: string, operationId: string, claimToken = 'mine') => {
-  const values = { id, operationId, claimToken, generation: 1, outcome: 'late', removed: '' }
+  const values = {
+    id,
+    operationId,
+    claimToken,
+    generation: 1,
+    outcome: 'late',
+    removed: '',
+    instances: '[]',
+    runtime: 'PROCESS',
+  }
   const placed = JSON.stringify({ web: told })
   return transition(world.pool.db, sayings[saying].rule as never, callOf(world, { ...values, placed }))
 }
@@ -171,28 +182,38 @@ test.each(each)(
 )
 
 test('R15 what has been seen to die does not write over the end of a stack, nor over runs that are newer', async () => {
-  const gone = JSON.stringify({ web: { instanceId: 'old', reason: 'it died' } })
-  const values = (id: string) => ({ id, generation: 1, gone, reason: 'web: it died' })
-  const ask = (world: StackWorld, id: string) => transition(world.pool.db, rules.giveUpStack, callOf(world, values(id)))
-  const behind = async (world: StackWorld) => {
-    const id = await world.stack({ state: 'HEALTHY', placed: { web: { instanceId: 'old' } } })
-    const { late } = await behindDeletion(world, id, 'giveUpStack', () => ask(world, id))
-    return { kind: late.kind, state: (await seenStack(world, id)).state }
+  const play = async (
+    world: StackWorld,
+    instanceId: string,
+    ask: (run: () => Promise<{ kind: string }>, id: string) => Promise<{ kind: string }>,
+  ) => {
+    const id = await world.stack({ state: 'HEALTHY', placed: { web: { instanceId } } })
+    const facts = {
+      teamId: world.team.teamId,
+      runtime: 'PROCESS',
+      state: 'ONLINE',
+      subjectId: id,
+      service: 'web',
+      instanceId,
+    } as const
+    const instance = await putInstance(world.stranger, facts)
+    await world.stranger`update instance set recent_restarts = 5 where id = ${instance}`
+    const captured = { instance, instanceId: 'old', generation: 1, service: 'web', reason: 'it died' }
+    const { kind } = await ask(() => transition(world.pool.db, giveUpStack, callOf(world, { id, ...captured })), id)
+    return { kind, state: (await seenStack(world, id)).state }
   }
+  const behind = (world: StackWorld) =>
+    play(world, 'old', async (run, id) => (await behindDeletion(world, id, 'giveUpStack', run)).late)
   expect(await behind(real)).toEqual({ kind: 'refused', state: 'DELETING' })
   const name = 'giveUpStack'
   const careless = [
-    { name, from: `"found".state in ('HEALTHY')`, to: 'true' },
+    { name, from: `"found".state in ('HEALTHY', 'FAILED')`, to: 'true' },
     { name, from: '"found"."generation" = ', to: '0 <> ' },
   ]
   expect(await behind(bare.withMutants(...careless))).toEqual({ kind: 'moved', state: 'FAILED' })
-  const replaced = async (world: StackWorld) => {
-    const placed = { web: { instanceId: 'new' }, api: { instanceId: 'old' } }
-    const id = await world.stack({ state: 'HEALTHY', placed })
-    return { kind: (await ask(world, id)).kind, state: (await seenStack(world, id)).state }
-  }
+  const replaced = (world: StackWorld) => play(world, 'new', (run) => run())
   expect(await replaced(real)).toEqual({ kind: 'refused', state: 'HEALTHY' })
-  const anyRun = { name, from: 'is distinct from (g.value', to: 'is null and null is distinct from (g.value' }
+  const anyRun = { name, from: '"found_also"."instance_id" = ', to: `'' <> ` }
   expect(await replaced(bare.withMutants(anyRun))).toEqual({ kind: 'moved', state: 'FAILED' })
 })
 

@@ -1,11 +1,10 @@
-// What died is seen: a HEALTHY stack of which a service's run is gone becomes FAILED, with that service and the reason; the
-// others stay as they are. Only "gone" of the very run that was asked about counts; any doubt leaves everything as it is.
+// What died of a stack is seen and started again, service by service; the others stay as they are. Only "gone" of the very run
+// that was asked about counts; any doubt leaves everything as it is.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { RuntimeDriver } from '../../src/drivers/runtime/driver.ts'
-import { reconcileInstancesLoop } from '../../src/loops/reconcile-instances.ts'
 import { deleteStack, redeployStack } from '../../src/resolvers/stack.ts'
+import { type Asked, askAgain, type InstanceSeen, instancesOf, passOf, restartsDue } from '../instances/fixture.ts'
 import { until } from '../loops/fixture.ts'
-import { openStackStage, type StackStage } from './fixture.ts'
+import { on, openStackStage, type StackStage } from './fixture.ts'
 
 let stage: StackStage
 beforeAll(async () => {
@@ -13,15 +12,13 @@ beforeAll(async () => {
 })
 afterEach(async () => {
   await stage.rest()
-  // What one test leaves is not asked about in the next one.
-  await stage.beneath((sql) => sql`update stack set checked_at = now() + interval '1 hour'`)
+  // What one test leaves is not asked about in the next one, nor queued again.
+  await stage.beneath((sql) => sql`update instance set asked_at = now() + interval '1 hour', restart_due_at = null`)
 })
 afterAll(() => stage.close())
 
-type Asked = Pick<RuntimeDriver, 'observeInstance'>
-const passOf = (driver: Asked, signal = new AbortController().signal) =>
-  reconcileInstancesLoop(stage.context.db, driver, () => {}).pass(signal)
-
+const pass = (driver: Asked, signal?: AbortSignal) => passOf(stage.context.db, driver, signal)
+const nothing = { moved: 0, unchanged: 0, skipped: 0, deferred: 0 }
 const unknown = { state: 'unknown', reason: 'No answer' } as const
 const gone = { state: 'gone', reason: 'The app is gone' } as const
 
@@ -33,41 +30,133 @@ async function healthy(...names: string[]) {
   return { driver, id, ref }
 }
 
-test('a service whose run is gone: the stack is FAILED and says which and why, and can be rolled out again', async () => {
+/** Of each service the instance that is not removed. */
+async function units(id: string): Promise<Record<string, InstanceSeen>> {
+  const live = (await instancesOf(stage.sql, id)).filter(({ state }) => state !== 'REMOVED')
+  return Object.fromEntries(live.map((each) => [each.service, each]))
+}
+const online = (id: string, ...names: string[]) =>
+  until(async () => {
+    const states = Object.values(await units(id)).map(({ service, state }) => [service, state])
+    expect(Object.fromEntries(states)).toEqual(Object.fromEntries(names.map((name) => [name, 'ONLINE'])))
+  })
+
+test('a service whose run is gone is started again, once, with a new id under the same url; the others are not touched', async () => {
   const { driver, id, ref } = await healthy('web', 'api')
-  expect(await passOf(driver)).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
-  await stage.beneath((sql) => sql`update stack set checked_at = null where id = ${id}`)
+  const before = await units(id)
+  expect(await pass(driver)).toEqual({ ...nothing, unchanged: 2 })
+  await askAgain(stage)
   driver.crash(ref('api'), 'it exited with code 7')
-  expect(await passOf(driver)).toEqual({ moved: 1, unchanged: 0, skipped: 0 })
-  expect(await stage.stack(id)).toMatchObject({ state: 'FAILED', stateReason: 'api: it exited with code 7' })
-  expect(await stage.told(id)).toEqual({ web: 'HEALTHY', api: 'FAILED: it exited with code 7' })
-  // Nothing is restarted by itself.
-  expect(Object.keys(stage.running(id))).toEqual(['web'])
+  expect(await pass(driver)).toEqual({ ...nothing, moved: 1, unchanged: 1 })
+  await online(id, 'web', 'api')
+  const after = await units(id)
+  expect(after.web).toMatchObject({ instanceId: before.web?.instanceId, restarts: 0 })
+  expect(after.api).toMatchObject({ id: before.api?.id, url: before.api?.url, restarts: 1 })
+  expect(after.api?.instanceId).not.toBe(before.api?.instanceId)
+  expect(stage.starts(id)).toEqual({ web: 1, api: 2 })
+  const row = await stage.stack(id)
+  expect(row).toMatchObject({ state: 'HEALTHY', generation: 1 })
+  expect(row.placed.api).toMatchObject({ state: 'HEALTHY', instanceId: after.api?.instanceId, url: after.api?.url })
+})
+
+test('all services that are gone are started again, and doubt about another one hides none', async () => {
+  const { driver, id, ref } = await healthy('web', 'api', 'db')
+  driver.crash(ref('web'))
+  driver.crash(ref('db'))
+  const observeInstance: Asked['observeInstance'] = async (of, ...rest) =>
+    of.incarnation.endsWith('-api') ? unknown : driver.observeInstance(of, ...rest)
+  expect(await pass({ ...driver, observeInstance })).toEqual({ ...nothing, moved: 2, skipped: 1 })
+  await online(id, 'web', 'api', 'db')
+  expect(stage.starts(id)).toEqual({ web: 2, api: 1, db: 2 })
+  await until(async () =>
+    expect((await stage.operations(id)).map(({ state }) => state)).toEqual(Array(3).fill('SUCCEEDED')),
+  )
+})
+
+test('one that waits for its time to be started again does not keep another one from its own', async () => {
+  const { driver, id, ref } = await healthy('web', 'api')
+  driver.crash(ref('web'))
+  await pass(driver)
+  await online(id, 'web', 'api')
+  // The second time within 10 minutes it waits.
+  driver.crash(ref('web'))
+  await askAgain(stage)
+  await pass(driver)
+  expect((await units(id)).web).toMatchObject({ state: 'OFFLINE', recentRestarts: 2 })
+  driver.crash(ref('api'))
+  await askAgain(stage)
+  await pass(driver)
+  await until(async () => expect((await units(id)).api).toMatchObject({ state: 'ONLINE', restarts: 1 }))
+  expect((await units(id)).web).toMatchObject({ state: 'OFFLINE', restarts: 2 })
+  await restartsDue(stage)
+  await online(id, 'web', 'api')
+  expect(stage.starts(id)).toEqual({ web: 3, api: 2 })
+})
+
+test('a service that dies again and again is given up: the stack is FAILED and says which and why, and the others run on', async () => {
+  const { driver, id, ref } = await healthy('web', 'api')
+  await stage.beneath(
+    (sql) => sql`update instance set recent_restarts = 5 where subject_id = ${id} and service = 'api'`,
+  )
+  driver.crash(ref('api'), 'it exited with code 7')
+  await pass(driver)
+  const reason =
+    'crash loop: it was started again 5 times and never stayed up for 10 minutes; the last time: it exited with code 7'
+  expect(await stage.stack(id)).toMatchObject({ state: 'FAILED', stateReason: `api: ${reason}` })
+  expect(await stage.told(id)).toEqual({ web: 'HEALTHY', api: `FAILED: ${reason}` })
+  expect(await units(id)).toMatchObject({ web: { state: 'ONLINE' }, api: { state: 'OFFLINE', dueInMs: null } })
+  // What runs of a FAILED stack is looked after as well.
+  driver.crash(ref('web'))
+  await askAgain(stage)
+  await pass(driver)
+  await until(async () => expect((await units(id)).web).toMatchObject({ state: 'ONLINE', restarts: 1 }))
+  expect(await stage.stack(id)).toMatchObject({ state: 'FAILED', stateReason: `api: ${reason}` })
   await redeployStack(stage.context, { id })
   await stage.comesTo(id, 'HEALTHY')
+  await online(id, 'web', 'api')
   expect(Object.keys(stage.running(id)).sort()).toEqual(['api', 'web'])
 })
 
-test('all services that are gone are told of at once, and doubt about another one hides none', async () => {
-  const { driver, id, ref } = await healthy('web', 'api', 'db')
-  driver.crash(ref('web'), 'it ran out of memory')
-  driver.crash(ref('db'), 'it exited with code 1')
-  const observeInstance: Asked['observeInstance'] = async (of, ...rest) =>
-    of.incarnation.endsWith('-api') ? unknown : driver.observeInstance(of, ...rest)
-  expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 1, unchanged: 0, skipped: 0 })
-  expect(await stage.stack(id)).toMatchObject({
-    stateReason: 'web: it ran out of memory; db: it exited with code 1',
+test('a service that cannot be started again is tried with more and more patience, then given up; what came with it is ONLINE', async () => {
+  const { driver, id, ref } = await healthy('web', 'api')
+  await stage.beneath(
+    (sql) => sql`update instance set recent_restarts = 3 where subject_id = ${id} and service = 'api'`,
+  )
+  driver.faultNext('ensure', { kind: 'refuse', reason: 'no such memory' }, 2, on('api'))
+  for (const name of ['web', 'api']) driver.crash(ref(name))
+  await pass(driver)
+  await restartsDue(stage)
+  await until(async () => expect((await units(id)).api).toMatchObject({ state: 'OFFLINE', recentRestarts: 5 }))
+  expect(await units(id)).toMatchObject({
+    web: { state: 'ONLINE', restarts: 1 },
+    api: { stateReason: 'no such memory' },
   })
-  expect(await stage.told(id)).toMatchObject({ api: 'HEALTHY' })
+  await restartsDue(stage)
+  const { stateReason } = await stage.comesTo(id, 'FAILED')
+  expect(stateReason).toBe(
+    'api: crash loop: it was started again 5 times and never stayed up for 10 minutes; the last time: no such memory',
+  )
+  expect(await units(id)).toMatchObject({ web: { state: 'ONLINE' }, api: { state: 'OFFLINE', dueInMs: null } })
+  expect(Object.keys(stage.running(id))).toEqual(['web'])
 })
 
-test('what was asked about a moment ago is left alone, and what is not HEALTHY is never asked about', async () => {
-  const { driver, id, ref } = await healthy('web')
-  await passOf(driver)
+test('what was asked about a moment ago is left alone', async () => {
+  const { driver, ref } = await healthy('web')
+  await pass(driver)
   driver.crash(ref('web'))
-  expect(await passOf(driver)).toEqual({ moved: 0, unchanged: 0, skipped: 0 })
-  await stage.beneath((sql) => sql`update stack set checked_at = null, state = 'FAILED' where id = ${id}`)
-  expect(await passOf(driver)).toEqual({ moved: 0, unchanged: 0, skipped: 0 })
+  expect(await pass(driver)).toEqual(nothing)
+})
+
+test('services that are dropped lose their instances, and all of them at the end', async () => {
+  const { id } = await healthy('web', 'api')
+  const [web] = (await stage.stack(id)).services.filter(({ name }) => name === 'web')
+  if (!web) throw new Error('no service')
+  await redeployStack(stage.context, { id, services: [web] })
+  await stage.comesTo(id, 'HEALTHY')
+  await online(id, 'web')
+  await deleteStack(stage.context, { id })
+  await stage.comesTo(id, 'DELETED')
+  expect(await units(id)).toEqual({})
 })
 
 describe('any doubt leaves it as it is:', () => {
@@ -77,8 +166,10 @@ describe('any doubt leaves it as it is:', () => {
   ])('%s', async (_, observeInstance) => {
     const { driver, id, ref } = await healthy('web', 'api')
     driver.crash(ref('web'))
-    expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 0, skipped: 1 })
-    expect(await stage.stack(id)).toMatchObject({ state: 'HEALTHY', version: (await stage.stack(id)).version })
+    const { version } = await stage.stack(id)
+    expect(await pass({ ...driver, observeInstance })).toEqual({ ...nothing, skipped: 2 })
+    expect(await stage.stack(id)).toMatchObject({ state: 'HEALTHY', version })
+    await online(id, 'web', 'api')
   })
 
   test('a driver that does not answer before the time of the pass is over', async () => {
@@ -88,23 +179,29 @@ describe('any doubt leaves it as it is:', () => {
       cycle.abort()
       return new Promise(() => {})
     }
-    expect(await passOf({ ...driver, observeInstance }, cycle.signal)).toEqual({ moved: 0, unchanged: 0, skipped: 1 })
-    expect(await stage.stack(id)).toMatchObject({ state: 'HEALTHY' })
+    expect(await pass({ ...driver, observeInstance }, cycle.signal)).toEqual({ ...nothing, skipped: 1 })
+    await online(id, 'web')
   })
 
   test('R79 R80 another run has taken its place while the driver was asked', async () => {
     const { driver, id } = await healthy('web', 'api')
     const before = await stage.stack(id)
-    const observeInstance = async () => {
-      if ((await stage.stack(id)).generation === 1) await redeployStack(stage.context, { id })
+    const redeploy = async () => {
+      await redeployStack(stage.context, { id })
       await until(async () => expect(await stage.stack(id)).toMatchObject({ state: 'HEALTHY', generation: 2 }))
+    }
+    let redeployed: Promise<void> | undefined
+    const observeInstance = async () => {
+      redeployed ??= redeploy()
+      await redeployed
       return gone
     }
-    expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
+    expect(await pass({ ...driver, observeInstance })).toEqual({ ...nothing, unchanged: 2 })
     const after = await stage.stack(id)
     expect(after).toMatchObject({ state: 'HEALTHY', generation: 2 })
     expect(after.placed.web?.instanceId).not.toBe(before.placed.web?.instanceId)
-    expect(Object.keys(stage.running(id)).sort()).toEqual(['api', 'web'])
+    await online(id, 'web', 'api')
+    expect(stage.starts(id)).toEqual({ web: 2, api: 2 })
   })
 
   test('it is being deleted while the driver is asked', async () => {
@@ -114,6 +211,6 @@ describe('any doubt leaves it as it is:', () => {
       await stage.comesTo(id, 'DELETED')
       return gone
     }
-    expect(await passOf({ ...driver, observeInstance })).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
+    expect(await pass({ ...driver, observeInstance })).toEqual({ ...nothing, unchanged: 1 })
   })
 })
