@@ -17,6 +17,7 @@ export const longer = [
   'test/live/*.test.ts',
   'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
+  'test/loops/resume.test.ts',
   'test/loops/sweep*.test.ts',
   'test/resources/crash.test.ts',
   'test/resources/measure.test.ts',
