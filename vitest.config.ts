@@ -15,6 +15,8 @@ export const longer = [
   'test/drivers/provision-postgres-crash.test.ts',
   'test/drivers/provision-postgres.test.ts',
   'test/live/*.test.ts',
+  'test/events/program.test.ts',
+  'test/events/restore.test.ts',
   'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
   'test/loops/resume.test.ts',
@@ -25,6 +27,7 @@ export const longer = [
   'test/sweep/fuzz.test.ts',
   'test/sweep/*mutant.test.ts',
   'test/sweep/relay.test.ts',
+  'test/webhooks/deliver.test.ts',
 ]
 
 export default defineConfig({

@@ -16,6 +16,8 @@ export interface Context {
   readonly images: Pick<RuntimeDriver, 'resolveImage' | 'reserves'>
   /** Null when resources of the type can be made here; else one sentence that says what is to be set. */
   readonly resourceTypes: (type: 'POSTGRES' | 'REDIS') => string | null
+  /** Why a webhook may not be sent to that URL, in one sentence; null when it may, as far as can be told now. */
+  readonly webhookFault: (url: string) => Promise<string | null>
   readonly sealing: Sealing
   /** Says that something was accepted, so that the dispatcher and the sequencer look at once; only a hint. */
   readonly nudge: () => void

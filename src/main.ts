@@ -11,10 +11,12 @@ import type { ResourceType } from './drivers/provision/driver.ts'
 import { closeProvisioners, type Provisioners, startProvisioners } from './drivers/provision/provisioners.ts'
 import type { RuntimeDriver } from './drivers/runtime/driver.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
+import { addressFault } from './drivers/webhook/address.ts'
 import { watchKeys } from './key-watch.ts'
 import { createHub } from './live/hub.ts'
 import { createLog, type Log } from './log.ts'
 import { countMoves, type Told } from './loops/count.ts'
+import { startDeliverer } from './loops/deliver.ts'
 import { deploymentEffects } from './loops/deployment-effect.ts'
 import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
 import { exchangeUsageLoop } from './loops/exchange-usage.ts'
@@ -109,7 +111,15 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   const hub = createHub({ db: work.db, log })
   const eventNudges = openNudge({ url, channel: 'pawl_events' })
   down.add('clients', 'nudges of followers', () => eventNudges.close())
-  if (api) await eventNudges.listen(() => hub.nudge())
+  const deliverer =
+    config.role === 'api'
+      ? null
+      : startDeliverer({ db: work.db, sealing, metrics, log, posting: { allowed: config.webhookAllow } })
+  if (deliverer) down.add('work', 'deliveries to webhooks', () => deliverer.drain())
+  await eventNudges.listen(() => {
+    if (api) hub.nudge()
+    deliverer?.nudge()
+  })
   const sequencer = startLoop(
     sequenceLoop(work.db, () => eventNudges.send()),
     { metrics, log },
@@ -138,6 +148,7 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
       introspection,
       trust,
       resourceTypes: (type) => provisioners[type].unavailable,
+      webhookFault: (url) => addressFault(url, { allowed: config.webhookAllow }),
       nudge: () => {
         sequencer.nudge()
         worker?.nudge()

@@ -15,6 +15,7 @@ export const LOOPS = [
   'sweep',
   'trim',
   'sequence',
+  'deliver',
   'measure',
   'exchange-usage',
 ] as const
@@ -44,12 +45,14 @@ export const GRAPHQL_OUTCOMES = [
   'unavailable',
   'fault',
 ] as const
+export const DELIVERY_OUTCOMES = ['delivered', 'failed', 'dead', 'gone', 'dropped', 'lost'] as const
 export const POOL_STATES = ['idle', 'busy', 'waiting', 'retired'] as const
 
 export type LoopOutcome = (typeof LOOP_OUTCOMES)[number]
 export type ItemOutcome = (typeof ITEM_OUTCOMES)[number]
 export type EffectOutcome = (typeof EFFECT_OUTCOMES)[number]
 export type GraphqlOutcome = (typeof GRAPHQL_OUTCOMES)[number]
+export type DeliveryOutcome = (typeof DELIVERY_OUTCOMES)[number]
 export type PoolState = (typeof POOL_STATES)[number]
 
 /** What the gauges show; each is asked at every scrape, and shows nothing while its source fails. */
@@ -66,6 +69,8 @@ export interface Metrics {
   /** The end of a pass; `done` also stamps the loop's last success. */
   loopRun(loop: Loop, outcome: LoopOutcome): void
   loopItems(loop: Loop, outcome: ItemOutcome, count: number): void
+  /** `dead`: given up; `gone`: by a 410; `dropped`: its webhook wants it no more; `lost`: the claim was over. */
+  delivery(outcome: DeliveryOutcome): void
   /** `operation` is a root field of the schema, as given to createMetrics. */
   graphql(operation: string, outcome: GraphqlOutcome, durationMs: number): void
   /** A stream of that root field has begun (1) or ended (-1). */
@@ -162,6 +167,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['loop', 'outcome'],
     registers,
   })
+  const deliveries = new Counter({
+    name: 'pawl_webhook_deliveries_total',
+    help: 'Attempts to deliver to webhooks, by how they ended, and deliveries that were dropped.',
+    labelNames: ['outcome'],
+    registers,
+  })
   const graphqlSeconds = new Histogram({
     name: 'pawl_graphql_duration_seconds',
     help: 'How long GraphQL operations took, by root field.',
@@ -254,6 +265,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
         count,
       )
     },
+    delivery: (outcome) => deliveries.inc({ outcome: closed('outcome', DELIVERY_OUTCOMES, outcome) }),
     graphql(operation, outcome, durationMs) {
       graphqlSeconds.observe(
         {

@@ -115,6 +115,10 @@ export const refusalCatalogue = {
     description: 'The environment has a resource of that name already. The approval was not used up.',
     retryable: false,
   },
+  AddressRefused: {
+    description: 'A webhook may not be sent to this address; the message says why. Nothing was changed.',
+    retryable: false,
+  },
   TokenAlreadyRevoked: { description: 'The token is revoked or expired already.', retryable: false },
 } as const satisfies Record<string, Entry>
 

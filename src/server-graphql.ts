@@ -36,7 +36,8 @@ import { priceOfDelivery, subscribeAnew } from './server-subscribe.ts'
 import { unvaluedLiteral } from './server-value.ts'
 import { watchCredential } from './server-watch.ts'
 
-export interface GraphqlOptions extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing'> {
+export interface GraphqlOptions
+  extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing' | 'webhookFault'> {
   readonly metrics: Metrics
   readonly log: Log
   /** Who is told what the schema is: whoever may read (the default), or nobody. */

@@ -31,6 +31,7 @@ test('every promised metric is there under its name and type', async () => {
     'pawl_stream_events_total counter',
     'pawl_streams gauge',
     'pawl_transitions_total counter',
+    'pawl_webhook_deliveries_total counter',
   ])
 })
 
@@ -44,6 +45,8 @@ test('what is recorded shows with its labels', async () => {
   metrics.loopRun('expire', 'failed')
   metrics.loopItems('reconcile-instances', 'deferred', 3)
   metrics.graphql('redeployDeployment', 'refused', 2)
+  metrics.delivery('gone')
+  expect(await samples(metrics, 'pawl_webhook_deliveries_total')).toEqual(['{outcome="gone"} 1'])
   expect(await samples(metrics, 'pawl_transitions_total')).toEqual([
     '{entity="deployment",action="redeployDeployment",outcome="moved"} 1',
     '{entity="deployment",action="redeployDeployment",outcome="not_redeployable"} 2',

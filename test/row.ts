@@ -124,6 +124,10 @@ export async function putToken(where: Where, facts: TokenFacts): Promise<{ id: s
 /** Keys of the tests' own. */
 export const testSealing = createSealing([{ id: 'test', bytes: Buffer.alloc(32, 7) }])
 
+/** No name is looked up: what is called private is not taken. */
+export const testWebhookFault = async (url: string) =>
+  url.includes('private') ? 'The host has an address that is not public.' : null
+
 /** What a request would carry: every image is there, metrics throw on an undeclared label, the log is silent. */
 export const contextFor = (db: Database, actor: Actor, overrides: Partial<Context> = {}): Context => ({
   db,
@@ -131,6 +135,7 @@ export const contextFor = (db: Database, actor: Actor, overrides: Partial<Contex
   requestId: crypto.randomUUID(),
   images: { resolveImage: async (image) => done({ image }), reserves: (name) => name === 'PORT' },
   resourceTypes: () => null,
+  webhookFault: testWebhookFault,
   sealing: testSealing,
   nudge: () => {},
   metrics: createMetrics({ strict: true }),

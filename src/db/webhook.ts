@@ -23,7 +23,7 @@ export const webhook = pgTable(
     filter: jsonb('filter').$type<WebhookFilter>().notNull(),
     /** Sealed for this row; null once it is deleted. */
     secret: text('secret'),
-    /** Signs as well until `secretChangedAt` is a day ago, so that a receiver can change over; sealed. */
+    /** Sealed like it; signs as well until `secretChangedAt` is a day ago, so that a receiver can change over. */
     previousSecret: text('previous_secret'),
     secretChangedAt: moment('secret_changed_at').notNull(),
     /** The position in the log up to which its deliveries are stored. */
@@ -31,7 +31,7 @@ export const webhook = pgTable(
   },
   (table) => [
     stateCheck(webhookMachine),
-    check('webhook_erased', sql`state <> 'DELETED' or (secret is null and previous_secret is null)`),
+    check('webhook_erased', sql`${stateIn(['ACTIVE', 'DISABLED'])} or (secret is null and previous_secret is null)`),
     index('webhook_list').on(table.teamId, table.createdAt, table.id),
     index('webhook_fan_out')
       .on(table.cursor)

@@ -24,6 +24,9 @@ import type { ApprovalView } from './promotion-read.ts'
 import type { ResourceView } from './resource-read.ts'
 import type { SecretView } from './secret-read.ts'
 import type { StackView } from './stack-read.ts'
+import { notRepeatable } from './webhook-delivery.ts'
+import type { DeliveryView } from './webhook-delivery-read.ts'
+import type { WebhookView } from './webhook-read.ts'
 
 export interface AllowedAction {
   readonly action: string
@@ -105,6 +108,14 @@ export const invitationActions = (actor: Actor, row: InvitationView): AllowedAct
         ? null
         : 'It takes the token of the invitation, and somebody who is no member of the team yet.',
   })
+export const webhookActions = (actor: Actor, row: WebhookView): AllowedAction[] => answer(actor, 'Webhook', row.state)
+export const deliveryActions = (actor: Actor, row: DeliveryView, of: WebhookView | null): AllowedAction[] => [
+  told('redeliverWebhookEvent', [
+    toldLack(lacking(actor, 'redeliverWebhookEvent')),
+    notRepeatable(row),
+    of?.state === 'ACTIVE' ? null : `Its webhook is ${of?.state ?? 'gone'}.`,
+  ]),
+]
 export const apiTokenActions = (actor: Actor, row: ApiTokenView): AllowedAction[] =>
   answer(actor, 'ApiToken', row.state)
 export const teamActions = (actor: Actor, row: Team): AllowedAction[] =>

@@ -2,7 +2,7 @@
 // never goes back; an event without one is not shown yet.
 import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { event } from '../db/event.ts'
-import { defineList, storable } from './page.ts'
+import { cursorOf, defineList, storable } from './page.ts'
 import { textParam } from './transition-statement.ts'
 
 const { transitionId: _transitionId, id: _id, ...shown } = getTableColumns(event)
@@ -32,6 +32,10 @@ export const events = defineList<EventView>({
     to: sql`${event.occurredAt} < ${textParam('to')}::timestamptz`,
   },
 })
+
+/** The cursor of a team's event at a position. */
+export const cursorAt = (teamId: string, position: number): string =>
+  cursorOf(events, teamId, { position } as EventView)
 
 /** The parameters of the list's filter. Throws `BadUserInput`. */
 export const eventFilter = (filter: EventFilter | null | undefined) => ({

@@ -17,7 +17,7 @@ import {
   membersById,
 } from './member-read.ts'
 import { type OperationView, operations, operationsById } from './operation-read.ts'
-import { countsOf, type List, type Page, type PageArgs, pagesOf } from './page.ts'
+import { countsOf, type Given, type List, type Page, type PageArgs, pagesOf } from './page.ts'
 import { type ApprovalView, approvalsById } from './promotion-read.ts'
 import { connectionsOf, type ResourceView, resourcesById } from './resource-read.ts'
 import { type SecretView, secretsById } from './secret-read.ts'
@@ -44,10 +44,10 @@ export type NodeRow =
   | DeliveryView
   | Team
 
-/** Pages of one list for many owners, batched per set of page arguments. */
+/** Pages of one list for many owners, batched per set of page arguments and filter. */
 export interface ChildList<R> {
-  page(ownerId: string, args: PageArgs): Promise<Page<R>>
-  count(ownerId: string): Promise<number>
+  page(ownerId: string, args: PageArgs, filter?: Given): Promise<Page<R>>
+  count(ownerId: string, filter?: Given): Promise<number>
 }
 
 export interface Loaders {
@@ -152,17 +152,23 @@ export function createLoaders(db: Database, actor: Actor): Loaders {
 
 function childList<R>(db: Database, teamId: string, list: List<R>): ChildList<R> {
   const pages = new Map<string, DataLoader<string, Page<R>>>()
-  const counts = new DataLoader<string, number>((ids) => countsOf(db, teamId, list, ids), { maxBatchSize })
+  const counts = new Map<string, DataLoader<string, number>>()
+  const kept = <V>(
+    loaders: Map<string, DataLoader<string, V>>,
+    key: unknown,
+    read: (ids: readonly string[]) => Promise<V[]>,
+  ) => {
+    const text = JSON.stringify(key)
+    const loader = loaders.get(text) ?? new DataLoader<string, V>(read, { maxBatchSize })
+    loaders.set(text, loader)
+    return loader
+  }
   return {
-    page(ownerId, args) {
-      const key = JSON.stringify([args.first ?? null, args.after ?? null, args.last ?? null, args.before ?? null])
-      let loader = pages.get(key)
-      if (!loader) {
-        loader = new DataLoader<string, Page<R>>((ids) => pagesOf(db, teamId, list, ids, args), { maxBatchSize })
-        pages.set(key, loader)
-      }
-      return loader.load(ownerId)
+    page(ownerId, args, filter = {}) {
+      const key = [args.first ?? null, args.after ?? null, args.last ?? null, args.before ?? null, filter]
+      return kept(pages, key, (ids) => pagesOf(db, teamId, list, ids, args, filter)).load(ownerId)
     },
-    count: (ownerId) => counts.load(ownerId),
+    count: (ownerId, filter = {}) =>
+      kept(counts, filter, (ids) => countsOf(db, teamId, list, ids, filter)).load(ownerId),
   }
 }

@@ -16,6 +16,7 @@ import {
   callOptions,
   causeOf,
   faulty,
+  type HashInput,
   keyReused,
   type Payload,
   type Result,
@@ -69,6 +70,8 @@ export interface Particulars<T extends MovedTable, V, P extends Payload> {
   readonly guard?: (found: Row<T>, value: V) => Refusal | Promise<Refusal>
   /** A constraint of that name has stopped the move; null where that is no answer. */
   readonly constrained?: (constraint: string, value: V) => Promise<Refusal | null>
+  /** What tells its inputs apart, where they may hold a secret. */
+  readonly hash?: HashInput
   readonly payload: (accepted: Accepted<T>, value: V) => P
 }
 
@@ -92,7 +95,7 @@ export function moveById<T extends MovedTable, A extends string, S extends z.Zod
     const call: Call = {
       ...causeOf(context),
       values: { id: input.id, teamId: context.actor.teamId, ...particulars.values?.(checked.value, context) },
-      ...callOptions(action, input, checked),
+      ...callOptions(action, input, checked, particulars.hash),
     }
     const early = await particulars.refuseEarly?.(checked.value, call)
     if (early) return early
@@ -125,7 +128,10 @@ export function moveById<T extends MovedTable, A extends string, S extends z.Zod
   const repeated = async (): Promise<Result<P> | null> => {
     const checked = check(schema, input)
     if (faulty(checked) || entityOfId(input.id) !== kind.entity) return null
-    const found = await answeredBefore(context.db, { ...causeOf(context), ...callOptions(action, input, checked) })
+    const found = await answeredBefore(context.db, {
+      ...causeOf(context),
+      ...callOptions(action, input, checked, particulars.hash),
+    })
     if (found?.kind !== 'replayed') return null
     return particulars.payload(await replay(context, kind, found), checked.value)
   }

@@ -125,7 +125,7 @@ function order(list: List<never>, columns: Record<string, PgColumn>, backward: b
   return keys.map((column) => down(column as PgColumn))
 }
 
-type Given = Readonly<Record<string, string | null>>
+export type Given = Readonly<Record<string, string | null>>
 
 /** The filters that are in use, as a condition and as a part of the statement's name. */
 function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | undefined } {
@@ -163,20 +163,23 @@ export async function pageOf<R>(
   return cut(rows as R[], args, size, backward)
 }
 
-/** One page for each owner, in the order of `ownerIds`, by one statement. */
+/** One page for each owner, in the order of `ownerIds`, by one statement; `filter` as for the team's list. */
 export async function pagesOf<R>(
   db: Database,
   teamId: string,
   list: List<R>,
   ownerIds: readonly string[],
   args: PageArgs,
+  filter: Given = {},
 ): Promise<Page<R>[]> {
   const { size, backward } = sizeOf(args)
-  const name = `read:${list.name}.pages${backward ? '-back' : ''}`
+  const used = inUse(list, filter)
+  const name = `read:${list.name}.pages${backward ? '-back' : ''}${used.name}`
   const statement = statementOf(db, name, () => {
     const own = and(
       eq(list.table.teamId, textParam('teamId')),
       eq(ownerOf(list), sql`o.id`),
+      used.where,
       between(list as List<never>),
     )
     const inner = db
@@ -196,6 +199,7 @@ export async function pagesOf<R>(
       .prepare(name)
   })
   const rows = (await statement.execute({
+    ...filter,
     teamId,
     ...ends(list as List<never>, teamId, args),
     ownerIds: ownerIds.join(','),
@@ -233,20 +237,27 @@ export async function countsOf<R>(
   teamId: string,
   list: List<R>,
   ownerIds: readonly string[],
+  filter: Given = {},
 ): Promise<number[]> {
-  const name = `read:${list.name}.counts`
+  const used = inUse(list, filter)
+  const name = `read:${list.name}.counts${used.name}`
   const statement = statementOf(db, name, () => {
     const owner = ownerOf(list)
     return db
       .select({ ownerId: sql<string>`${owner}`, count: sql<number>`count(*)::int` })
       .from(list.table as PgTable)
       .where(
-        and(eq(list.table.teamId, textParam('teamId')), sql`${owner} = any(${listParam('ownerIds')})`, counted(list)),
+        and(
+          eq(list.table.teamId, textParam('teamId')),
+          sql`${owner} = any(${listParam('ownerIds')})`,
+          used.where,
+          counted(list),
+        ),
       )
       .groupBy(owner)
       .prepare(name)
   })
-  const rows = await statement.execute({ teamId, ownerIds: ownerIds.join(',') })
+  const rows = await statement.execute({ ...filter, teamId, ownerIds: ownerIds.join(',') })
   const byOwner = new Map(rows.map((row) => [row.ownerId, row.count]))
   return ownerIds.map((id) => byOwner.get(id) ?? 0)
 }

@@ -5,6 +5,7 @@ import { DatabaseFault } from '../db/fault.ts'
 import type { Place, Sealing } from '../sealing.ts'
 import { secretPlace } from './reference.ts'
 import type { Database } from './transition.ts'
+import { signingPlace } from './webhook.ts'
 
 interface SealedRow extends Record<string, unknown> {
   readonly id: string
@@ -32,12 +33,16 @@ const column = (name: string, place: SealedColumn['place']): SealedColumn => {
 }
 const ofResource = (field: string) => (row: SealedRow) => [row.team_id, row.id, field] as const
 
+const ofWebhook: SealedColumn['place'] = ({ team_id, id }) => signingPlace(team_id, id)
+
 /** A column that is not here would lose its content with the key that sealed it. */
 export const sealedColumns: readonly SealedColumn[] = [
   column('secret.value', ({ team_id, id, revision }) => secretPlace({ teamId: team_id, id, revision })),
   column('resource.password', ofResource('password')),
   column('resource.next_password', ofResource('password')),
   column('resource.connection', ofResource('connection')),
+  column('webhook.secret', ofWebhook),
+  column('webhook.previous_secret', ofWebhook),
 ]
 
 /**

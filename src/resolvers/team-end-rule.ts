@@ -14,6 +14,7 @@ import { secret } from '../db/secret.ts'
 import { stack } from '../db/stack.ts'
 import type { SubjectTable } from '../db/tables.ts'
 import { team } from '../db/team.ts'
+import { webhook } from '../db/webhook.ts'
 import { statesOfKind } from '../lifecycle/machine.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import { type MemberState, memberMachine } from '../lifecycle/member.ts'
@@ -29,6 +30,7 @@ import { deleteSecret } from './secret-rule.ts'
 import { deleteStack } from './stack-rule.ts'
 import { defineRule, type Rule, startsFrom } from './transition.ts'
 import { intParam } from './transition-statement.ts'
+import { deleteWebhook } from './webhook-rule.ts'
 
 const part = { table: team, machine: teamMachine } as const
 const named = (...states: readonly string[]) => sql.raw(quoted(states))
@@ -79,6 +81,7 @@ export const endWhatItOwns = [
   ofEnded(deleteSecret),
   // What Pawl runs goes with what it is part of.
   ofEnded(removeInstance, sql`${ofEndedTeam(instance.teamId)} and ${isExternal(instance)}`),
+  ofEnded(deleteWebhook),
   ofEnded(withdrawPromotion),
   ofEnded(withdrawInvitation),
   ofEnded(
@@ -92,6 +95,7 @@ const owned = {
   Resource: resource,
   Stack: stack,
   Secret: secret,
+  Webhook: webhook,
   Instance: instance,
   PromotionApproval: promotionApproval,
   Invitation: invitation,

@@ -1,9 +1,10 @@
 // Reading webhooks: the team's list and many by id, without their secrets.
-import { getTableColumns } from 'drizzle-orm'
+import { getTableColumns, sql } from 'drizzle-orm'
 import { webhook } from '../db/webhook.ts'
 import { lookUp } from './look-up.ts'
 import { defineList } from './page.ts'
 import type { Database } from './transition.ts'
+import { listParam } from './transition-statement.ts'
 
 const { secret: _secret, previousSecret: _previous, ...shown } = getTableColumns(webhook)
 
@@ -15,7 +16,7 @@ export const webhooks = defineList<WebhookView>({
   table: webhook,
   columns: shown,
   key: 'created',
-  filters: {},
+  filters: { states: sql`${webhook.state} = any(${listParam('states')})` },
 })
 
 /** Webhooks of the team by id, in the order asked for; null where there is none. */

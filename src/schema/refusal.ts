@@ -15,6 +15,8 @@ import {
   SecretRef,
   StackRef,
   TeamRef,
+  WebhookDeliveryRef,
+  WebhookRef,
 } from './ref.ts'
 
 export const RemedyRef = builder.objectRef<Remedy>('Remedy').implement({
@@ -126,6 +128,8 @@ const foundTypes = {
   member: MemberRef,
   invitation: InvitationRef,
   token: ApiTokenRef,
+  webhook: WebhookRef,
+  delivery: WebhookDeliveryRef,
 } as const
 type Found = keyof typeof foundTypes
 /** The word of an entity's resolver, where it is not the field's. */
@@ -165,7 +169,8 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   IllegalState: (t) => ({ action: text(t, 'action', 'The action that was asked for.'), ...foundAny(t) }),
   NotRedeployable: (t) => ({ deployment: foundOne(t, 'deployment') }),
   NothingToRedeploy: none,
-  NameTaken: (t) => foundAny(t, 'operation', 'token', 'member', 'invitation', 'team', 'approval', 'instance'),
+  NameTaken: (t) =>
+    foundAny(t, 'operation', 'token', 'member', 'invitation', 'team', 'approval', 'instance', 'webhook', 'delivery'),
   QuotaExceeded: (t) => ({
     limit: text(t, 'limit', 'What there is no room for, e.g. `deployments`.'),
     cap: count(t, 'cap', 'How many the plan has room for.'),
@@ -229,6 +234,7 @@ const factsOf: Record<RefusalName, (t: Refused) => ReturnType<typeof none>> = {
   ApprovalStale: (t) => ({ approval: foundOne(t, 'approval') }),
   SelfApprovalForbidden: (t) => ({ approval: foundOne(t, 'approval') }),
   TwinExists: (t) => ({ resource: foundOne(t, 'resource') }),
+  AddressRefused: (t) => ({ reason: text(t, 'reason', 'What is wrong with the address.') }),
   TokenAlreadyRevoked: (t) => ({ token: foundOne(t, 'token') }),
 }
 

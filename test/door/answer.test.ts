@@ -96,6 +96,7 @@ describe('of a fault nothing is shown but the request id', () => {
     images: { reserves: () => false, resolveImage: async (image) => ({ kind: 'done', value: { image } }) },
     nudge: () => {},
     resourceTypes: () => null,
+    webhookFault: async () => null,
     sealing: testSealing,
   })
   const withOther = async <T>(

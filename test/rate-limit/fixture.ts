@@ -61,6 +61,7 @@ export async function openStage(rates: Readonly<Record<RateScope, Rate>>) {
           images: { reserves: () => false, resolveImage: async (image) => ({ kind: 'done', value: { image } }) },
           nudge: () => {},
           resourceTypes: () => null,
+          webhookFault: async () => null,
           sealing: testSealing,
         },
         metrics,

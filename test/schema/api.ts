@@ -9,7 +9,7 @@ import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type GraphqlPart, type HttpOptions, type PawlServer } from '../../src/server.ts'
 import { createTestDatabase, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
-import { testSealing } from '../row.ts'
+import { testSealing, testWebhookFault } from '../row.ts'
 
 export interface Answer {
   readonly status: number
@@ -76,6 +76,7 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
       },
       nudge: () => api.nudged(),
       resourceTypes: () => null,
+      webhookFault: testWebhookFault,
       sealing: testSealing,
     },
     metrics,

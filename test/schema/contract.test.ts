@@ -62,6 +62,10 @@ const further: Record<string, string[]> = {
     'StackDeleting',
   ],
   setSecret: ['QuotaExceeded'],
+  createWebhook: ['AddressRefused', 'QuotaExceeded'],
+  updateWebhook: ['AddressRefused', 'IllegalState'],
+  deleteWebhook: ['IllegalState'],
+  redeliverWebhookEvent: ['IllegalState'],
   deleteSecret: ['SecretAlreadyDeleted'],
   twinResource: [
     'ApprovalRequired',
@@ -277,7 +281,7 @@ test('the shapes that outside checks rely on', () => {
   expect(fieldsOf('Query').sort()).toEqual(
     (
       'apiToken apiTokens deployment deployments events instance instances invitation invitations lifecycles limits member members node nodes ' +
-      'operation operations promotionApproval promotionApprovals promotionPlan resource resources secret secrets stack stacks stuck team viewer'
+      'operation operations promotionApproval promotionApprovals promotionPlan resource resources secret secrets stack stacks stuck team viewer webhook webhooks'
     ).split(' '),
   )
   expect(fieldsOf('Subscription').sort()).toEqual(['deployment', 'events', 'operation', 'stack'])

@@ -222,6 +222,7 @@ describe('refusals of their own', () => {
         images: createFakeDriver(),
         nudge: () => {},
         resourceTypes: (type) => (type === 'REDIS' ? 'Set PAWL_REDIS_URL to make resources of this type' : null),
+        webhookFault: async () => null,
         sealing: testSealing,
       },
       metrics: api.metrics,

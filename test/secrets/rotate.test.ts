@@ -219,6 +219,8 @@ test('the program seals anew what there is, says what is left of each key, and n
       'resource.password: 0 sealed anew.',
       'resource.next_password: 0 sealed anew.',
       'resource.connection: 0 sealed anew.',
+      'webhook.secret: 0 sealed anew.',
+      'webhook.previous_secret: 0 sealed anew.',
       `Sealed with next.1: ${total}.`,
       'Sealed with test: 0. Once no process seals with it any more it may be dropped from PAWL_SECRET_KEYS.',
       '',

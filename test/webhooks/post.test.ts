@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Allowed, parseAllowed } from '../../src/drivers/webhook/allowed.ts'
 import { type Letter, type PostOptions, post } from '../../src/drivers/webhook/post.ts'
-import { newSigningSecret } from '../../src/drivers/webhook/sign.ts'
+import { newSigningSecret } from '../../src/resolvers/webhook.ts'
 import { makeCertificate } from '../certificate.ts'
 import { cut, cutMidway, hang, huge, neverEnds, type Receiver, redirectTo, startReceiver } from './receiver.ts'
 

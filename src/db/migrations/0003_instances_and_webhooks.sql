@@ -65,7 +65,7 @@ CREATE TABLE "webhook" (
 	"secret_changed_at" timestamp (6) with time zone NOT NULL,
 	"cursor" bigint NOT NULL,
 	CONSTRAINT "webhook_state" CHECK (state in ('ACTIVE', 'DISABLED', 'DELETED')),
-	CONSTRAINT "webhook_erased" CHECK (state <> 'DELETED' or (secret is null and previous_secret is null))
+	CONSTRAINT "webhook_erased" CHECK (state in ('ACTIVE', 'DISABLED') or (secret is null and previous_secret is null))
 );
 --> statement-breakpoint
 CREATE TABLE "webhook_delivery" (

@@ -88,3 +88,17 @@ export async function checkedAddresses(
 
 /** As every program of this machine does, with its hosts file: for the few names that the operator has given. */
 const resolveByMachine: Resolve = async (host) => (await lookup(host, { all: true })).map(({ address }) => address)
+
+/** How long a caller waits for name servers. */
+const faultLimitMs = 2_000
+
+/**
+ * Why a webhook may not be sent there, in one sentence; null when it may. A name that nobody can tell of now is taken: it is
+ * asked for again before each delivery.
+ */
+export async function addressFault(text: string, checking: Checking): Promise<string | null> {
+  const written = urlFault(text)
+  if (written !== null) return `The URL ${written}.`
+  const checked = await checkedAddresses(new URL(text), checking, AbortSignal.timeout(faultLimitMs))
+  return checked.kind === 'refused' ? `The host ${checked.reason}.` : null
+}

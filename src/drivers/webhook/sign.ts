@@ -1,13 +1,8 @@
 // Standard Webhooks (github.com/standard-webhooks/standard-webhooks, specification 1.0): how a delivery is signed, so that
 // the receiver knows who sent it, that nobody changed it, and that it is not an old one sent again.
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 
 const prefix = 'whsec_'
-/** Of the 24 to 64 that the specification allows. */
-const secretBytes = 32
-
-/** A new signing secret, `whsec_<base64>`. */
-export const newSigningSecret = (): string => prefix + randomBytes(secretBytes).toString('base64')
 
 /**
  * The headers of a delivery. `id` is the same over all its attempts, `at` is the time of this one; with two secrets, while one
