@@ -33,6 +33,7 @@ function tableOf({ cycles }: Report): string {
     'running',
     'gone',
     'hung',
+    'not noted',
     'flipped',
     'restarted',
     'put back',
@@ -48,6 +49,7 @@ function tableOf({ cycles }: Report): string {
     cycle.running,
     cycle.gone,
     cycle.hung,
+    cycle.unnoted,
     cycle.flipped,
     cycle.restarted,
     cycle.putBack,
@@ -79,6 +81,12 @@ const asked = readOptions()
 const dataDir = await mkdtemp(join(tmpdir(), 'pawl-simulation-'))
 const tell = (line: string) => process.stderr.write(`${line}\n`)
 const server = await startEmbeddedPostgres({ dataDir })
+const takeDown = async () => {
+  await server.stop()
+  await rm(dataDir, { recursive: true, force: true })
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void takeDown().then(() => process.exit(1)))
 try {
   await migrate(server.url)
   const report = await simulate(server.url, asked, tell)
@@ -86,6 +94,5 @@ try {
   process.stdout.write(`${JSON.stringify(asked)}\n${machine}\n\n${tableOf(report)}\n\n${summaryOf(report)}\n`)
   if (report.broken.length > 0) process.exitCode = 1
 } finally {
-  await server.stop()
-  await rm(dataDir, { recursive: true, force: true })
+  await takeDown()
 }

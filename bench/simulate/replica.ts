@@ -59,4 +59,4 @@ process.on('message', async (message: { order?: Order }) => {
     process.disconnect()
   }
 })
-process.send?.({ ready: true, everyMs: loop.everyMs, deadlineMs: loop.deadlineMs })
+process.send?.({ ready: true, everyMs: loop.everyMs })

@@ -1,14 +1,19 @@
 // Asks about runs through a window that slides: so many questions are under way at once, each for a bounded time, and what is
-// answered makes room for the next at once. One that hangs takes its place in the window and holds up nobody else.
+// answered makes room for the next at once. One that hangs leaves its place after a second, so that a host that hangs does not
+// hold up all others; how many may hang at once is bounded, too.
 import type { InstanceObservation, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
 import type { Askable } from '../resolvers/instance-check.ts'
 
-/**
- * With 10 s for one that hangs, 256 places bear some 1,100 of them in a cycle of 45 s and all the others besides; a question
- * is a few files and one request to the workload, so that many are open at once without harm.
- */
+/** A question is a few files and one request to the workload, so that many are open at once without harm. */
 const atOnce = 256
 const itemTimeoutMs = 10_000
+/** Who has not answered by then hangs, most likely, and is waited for outside the window. */
+const patienceMs = 1_000
+/**
+ * With 10 s for each, so many bear some 5,000 that hang in a cycle. Kept in the window, 1,100 of them would fill it for all of
+ * that time: where a third of one host in ten hangs, a fleet of 100,000 was then not asked through in its interval.
+ */
+const hangingAtOnce = 1_024
 
 export interface Asking {
   readonly driver: Pick<RuntimeDriver, 'observeInstance'>
@@ -41,14 +46,29 @@ export async function askEach({ driver, signal, take, answered, unasked }: Askin
     }
     return signal.aborted ? undefined : taken.shift()
   }
+  const hanging = new Set<Promise<void>>()
   async function place(): Promise<void> {
     for (let one = await next(); one; one = await next()) {
       const { subjectId, incarnation, instanceId } = one
-      await answered(one, await ask(driver, { subjectId, incarnation }, instanceId, signal))
+      const answer = ask(driver, { subjectId, incarnation }, instanceId, signal)
+      const settled = answer.then((said) => answered(one, said))
+      if ((await isWithin(patienceMs, answer)) || hanging.size >= hangingAtOnce) await settled
+      else {
+        hanging.add(settled)
+        void settled.finally(() => hanging.delete(settled))
+      }
     }
   }
   await Promise.all(Array.from({ length: atOnce }, place))
+  await Promise.all(hanging)
   unasked(taken)
+}
+
+/** Whether it is settled by then. */
+async function isWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<false>()
+  const timer = setTimeout(() => late.resolve(false), ms)
+  return await Promise.race([promise.then(() => true), late.promise]).finally(() => clearTimeout(timer))
 }
 
 /** What has become of that very run; null when nobody has said so in time. */
