@@ -10,6 +10,7 @@ import { CLUSTER_USER, ensureCluster, readPassword } from './embedded-cluster.ts
 import { clusterIdentity } from './embedded-identity.ts'
 import { keepRunning } from './embedded-keeper.ts'
 import { claimOwnership, unusable } from './embedded-owner.ts'
+import { findRunning } from './embedded-process.ts'
 
 export interface EmbeddedOptions {
   /** Made if missing, with mode 0700. One process at a time owns it. */
@@ -57,7 +58,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     const { port } = keeper.current()
     let stopped: Promise<void> | undefined
     return {
-      url: `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${port}/postgres`,
+      url: urlOf(port, password),
       port,
       major,
       adopted: keeper.adopted,
@@ -74,6 +75,15 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     throw error
   }
 }
+
+/** The URL of the cluster of a data directory while it runs, for who only looks in; null when it does not. Makes and starts nothing. */
+export async function runningEmbeddedPostgres(dataDir: string): Promise<string | null> {
+  const folder = join(await realpath(dataDir).catch(() => dataDir), 'postgres')
+  const running = await findRunning(folder)
+  return running === undefined ? null : urlOf(running.port, await readPassword(folder))
+}
+
+const urlOf = (port: number, password: string) => `postgres://${CLUSTER_USER}:${password}@127.0.0.1:${port}/postgres`
 
 /** For a laptop: small, quick to start, reachable from this machine only, and no row contents in its log. */
 function defaults(major: Major, durable: boolean): Record<string, string> {

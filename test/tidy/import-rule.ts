@@ -56,6 +56,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'shutdown.ts': { from: [], types: ['log.ts'] },
   'key-watch.ts': { from: [], types: ['log.ts'] },
   'welcome.ts': { from: [] },
+  'reach-database.ts': { from: ['db'], types: ['config.ts'] },
   'provisioning.ts': { from: ['db', 'drivers'], types: ['config.ts'] },
   'server.ts': {
     from: [
@@ -74,7 +75,15 @@ export const layers: Readonly<Record<string, Layer>> = {
   },
 }
 /** Programs: they put the rest together, and nothing imports them. */
-const programs = ['main.ts', 'migrate.ts', 'new-token.ts', 'rotate-secrets.ts', 'generate.ts']
+const programs = [
+  'main.ts',
+  'migrate.ts',
+  'new-token.ts',
+  'rotate-secrets.ts',
+  'check-events.ts',
+  'export-events.ts',
+  'generate.ts',
+]
 
 /** `resolvers/call.ts` → `resolvers`, `auth.ts` → `auth.ts`, `server-page.ts` → `server.ts`: a part of the same ingress. */
 const layerOf = (inside: string): string =>

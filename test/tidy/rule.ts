@@ -103,13 +103,14 @@ export const rules: readonly Rule[] = [
   },
   {
     name: 'the environment is read in config.ts only',
-    says: 'take what you need as a parameter; main.ts, migrate.ts and rotate-secrets.ts hand process.env to readConfig',
+    says: 'take what you need as a parameter; main.ts and the other programs hand process.env to readConfig',
     files: (path) => inSrc(path) && path !== 'src/config.ts',
     find: ({ code, imports, path }) => [
       ...inLines(code, /process\.env\b|\bimport\.meta\.env\b/g, (match) => match[0]).filter(
         ({ line }) =>
           !(
-            /^src\/(main|migrate|rotate-secrets)\.ts$/.test(path) && code[line - 1]?.includes('readConfig(process.env)')
+            /^src\/(main|migrate|rotate-secrets|check-events|export-events)\.ts$/.test(path) &&
+            code[line - 1]?.includes('readConfig(process.env)')
           ),
       ),
       ...imports
@@ -175,7 +176,11 @@ export const rules: readonly Rule[] = [
   {
     name: 'only main starts things',
     says: 'take the running thing as a parameter; nothing runs because a module was imported',
-    files: (path) => inSrc(path) && !/^src\/(main|migrate|new-token|rotate-secrets|generate)\.ts$/.test(path),
+    files: (path) =>
+      inSrc(path) &&
+      !/^src\/(main|migrate|new-token|rotate-secrets|check-events|export-events|reach-database|generate)\.ts$/.test(
+        path,
+      ),
     find: ({ code }) => [
       ...inLines(code, starters, (match) => `${match[1]}()`),
       ...inLines(
