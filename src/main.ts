@@ -37,7 +37,7 @@ import { provisionersFor } from './provisioning.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
 import { installationOf } from './resolvers/installation.ts'
-import { oldestPassing, operationCounts } from './resolvers/passing.ts'
+import { instanceCounts, oldestChecks, oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { missingKeys } from './resolvers/sealed.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
 import { createSealing, type Sealing } from './sealing.ts'
@@ -83,6 +83,8 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   metrics.collectFrom({
     operations: () => operationCounts(health.db),
     oldestRows: () => oldestPassing(health.db),
+    instances: () => instanceCounts(health.db),
+    oldestChecks: () => oldestChecks(health.db),
     dbPool: () => summed([health, work, ...(api ? [api] : [])]),
   })
   for (const setting of await lostSettings(work.db)) {

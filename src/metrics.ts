@@ -1,10 +1,11 @@
 // Every metric, under the names that API.md promises. Label sets are closed: entities, actions, states, effects
 // and refusals come from their declarations, the rest from the lists below. A value that is in none is counted
-// as `other`, and throws where `strict` is set, so that a test finds it. Gauges ask when they are scraped.
+// as `other`, and throws where `strict` is set, so that a test finds it. Gauges that ask: metrics-gauge.ts.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Outcome } from './drivers/outcome.ts'
-import { machineOf, machines } from './lifecycle/machines.ts'
+import { machines } from './lifecycle/machines.ts'
+import { effects, entityLabel, type GaugeSources, registerGauges } from './metrics-gauge.ts'
 import { labelOf, refusalNames } from './refusals.ts'
 
 export const LOOPS = [
@@ -46,21 +47,12 @@ export const GRAPHQL_OUTCOMES = [
   'fault',
 ] as const
 export const DELIVERY_OUTCOMES = ['delivered', 'failed', 'dead', 'gone', 'dropped', 'lost'] as const
-export const POOL_STATES = ['idle', 'busy', 'waiting', 'retired'] as const
 
 export type LoopOutcome = (typeof LOOP_OUTCOMES)[number]
 export type ItemOutcome = (typeof ITEM_OUTCOMES)[number]
 export type EffectOutcome = (typeof EFFECT_OUTCOMES)[number]
 export type GraphqlOutcome = (typeof GRAPHQL_OUTCOMES)[number]
 export type DeliveryOutcome = (typeof DELIVERY_OUTCOMES)[number]
-export type PoolState = (typeof POOL_STATES)[number]
-
-/** What the gauges show; each is asked at every scrape, and shows nothing while its source fails. */
-export interface GaugeSources {
-  operations?: () => Promise<readonly { kind: string; state: string; count: number }[]>
-  oldestRows?: () => Promise<readonly { entity: string; state: string; ageMs: number }[]>
-  dbPool?: () => Readonly<Record<PoolState, number>>
-}
 
 export interface Metrics {
   /** A move by entity and action as declared; outcome `moved`, `missing` or a refusal's label. */
@@ -94,12 +86,9 @@ export interface MetricsOptions {
 }
 
 const OTHER = 'other'
-const COLLECT_TIMEOUT_MS = 2_000
 const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const EFFECT_SECONDS_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
-/** `ApiToken` → `api_token`: the value of the label `entity`. */
-const entityLabel = (entity: string) => entity.replace(/(?<=[a-z])[A-Z]/g, '_$&').toLowerCase()
 /** Mutations that are no move of the entity itself: they move its subject. */
 const beside: Readonly<Record<string, readonly string[]>> = { Operation: ['retryOperation'] }
 const entities = new Map(
@@ -108,15 +97,7 @@ const entities = new Map(
     { label: entityLabel(entity), actions: [...Object.keys(moves), ...(beside[entity] ?? [])] },
   ]),
 )
-const effects = [
-  ...new Set(machines.flatMap(({ moves }) => Object.values(moves).flatMap(({ effect }) => effect ?? []))),
-]
 const transitionOutcomes = ['moved', 'missing', ...refusalNames.map(labelOf)]
-const passing = machines.flatMap(({ entity, states }) =>
-  Object.entries(states).flatMap(([state, { kind }]) => (kind === 'passing' ? { entity, state } : [])),
-)
-const operationStates = Object.keys(machineOf('Operation').states)
-const liveStates = passing.filter(({ entity }) => entity === 'Operation').map(({ state }) => state)
 
 /** Makes a registry of its own, so that two in one process (tests, replicas) do not mix. */
 export function createMetrics(options: MetricsOptions = {}): Metrics {
@@ -180,49 +161,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     buckets: SECONDS_BUCKETS,
     registers,
   })
-  new Gauge({
-    name: 'pawl_operations',
-    help: 'Operations, by kind and state.',
-    labelNames: ['kind', 'state'],
-    registers,
-    async collect() {
-      this.reset()
-      const rows = await asked(sources.operations)
-      if (rows === undefined) return
-      for (const kind of effects) for (const state of liveStates) this.set({ kind, state }, 0)
-      for (const { kind, state, count } of rows) {
-        this.inc({ kind: closed('kind', effects, kind), state: closed('state', operationStates, state) }, count)
-      }
-    },
-  })
-  new Gauge({
-    name: 'pawl_oldest_row_age_seconds',
-    help: 'For how long the oldest row has been in a passing state; 0 when there is none.',
-    labelNames: ['entity', 'state'],
-    registers,
-    async collect() {
-      this.reset()
-      const rows = await asked(sources.oldestRows)
-      if (rows === undefined) return
-      const oldest = new Map(rows.map(({ entity, state, ageMs }) => [`${entity} ${state}`, ageMs / 1000]))
-      for (const { entity, state } of passing) {
-        this.set({ entity: entityLabel(entity), state }, oldest.get(`${entity} ${state}`) ?? 0)
-        oldest.delete(`${entity} ${state}`)
-      }
-      for (const unknown of oldest.keys()) closed('entity and state', [], unknown)
-    },
-  })
-  new Gauge({
-    name: 'pawl_db_pool',
-    help: 'Connections to the database, by state (retired: so far), and statements that wait for one.',
-    labelNames: ['state'],
-    registers,
-    collect() {
-      this.reset()
-      const counts = sources.dbPool?.()
-      if (counts) for (const state of POOL_STATES) this.set({ state }, counts[state])
-    },
-  })
+  registerGauges({ registers, closed, sources: () => sources })
 
   const openStreams = new Gauge({
     name: 'pawl_streams',
@@ -280,21 +219,5 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     text: () => registry.metrics(),
     contentType: registry.contentType,
-  }
-}
-
-/** A source that fails or hangs must not take the scrape with it: its gauge is absent, which alerts can see. */
-async function asked<T>(source: (() => Promise<T>) | undefined): Promise<T | undefined> {
-  if (!source) return undefined
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, COLLECT_TIMEOUT_MS, undefined)
-  })
-  try {
-    return await Promise.race([source(), late])
-  } catch {
-    return undefined
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -23,9 +23,11 @@ test('every promised metric is there under its name and type', async () => {
     'pawl_effect_duration_seconds histogram',
     'pawl_effects_total counter',
     'pawl_graphql_duration_seconds histogram',
+    'pawl_instances gauge',
     'pawl_loop_items_total counter',
     'pawl_loop_last_success_timestamp_seconds gauge',
     'pawl_loop_runs_total counter',
+    'pawl_oldest_check_age_seconds gauge',
     'pawl_oldest_row_age_seconds gauge',
     'pawl_operations gauge',
     'pawl_stream_events_total counter',
@@ -96,6 +98,8 @@ test('gauges ask at each scrape; what nobody reported is 0, not absent', async (
   metrics.collectFrom({
     operations: async () => [{ kind: 'deployment.roll_out', state: 'PENDING', count: pending }],
     oldestRows: async () => [{ entity: 'Deployment', state: 'BUILDING', ageMs: 2500 }],
+    instances: async () => [{ runtime: 'PROCESS', state: 'ONLINE', count: 3 }],
+    oldestChecks: async () => [{ runtime: 'EXTERNAL', ageMs: 1500 }],
     dbPool: () => ({ idle: 1, busy: 2, waiting: 4, retired: 0 }),
   })
   expect(await samples(metrics, 'pawl_operations')).toEqual(
@@ -111,6 +115,16 @@ test('gauges ask at each scrape; what nobody reported is 0, not absent', async (
     expect.arrayContaining(['{entity="deployment",state="BUILDING"} 2.5', '{entity="deployment",state="DELETING"} 0']),
   )
   expect(ages.join()).not.toContain('HEALTHY')
+  const instances = await samples(metrics, 'pawl_instances')
+  expect(instances).toEqual(
+    expect.arrayContaining(['{runtime="PROCESS",state="ONLINE"} 3', '{runtime="DOCKER",state="OFFLINE"} 0']),
+  )
+  expect(instances.join()).not.toContain('REMOVED')
+  expect(await samples(metrics, 'pawl_oldest_check_age_seconds')).toEqual([
+    '{runtime="PROCESS"} 0',
+    '{runtime="DOCKER"} 0',
+    '{runtime="EXTERNAL"} 1.5',
+  ])
   expect(await samples(metrics, 'pawl_db_pool')).toEqual([
     '{state="idle"} 1',
     '{state="busy"} 2',

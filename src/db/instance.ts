@@ -2,13 +2,11 @@
 // `generation` is the subject's, for which it runs; it never changes.
 import { sql } from 'drizzle-orm'
 import { check, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { instanceMachine } from '../lifecycle/instance.ts'
+import { type InstanceRuntime, instanceMachine, instanceRuntimes } from '../lifecycle/instance.ts'
 import { lifecycleColumns, moment, quoted, stateCheck, stateIn } from './columns.ts'
 import { team } from './team.ts'
 
-export const instanceRuntimes = ['PROCESS', 'DOCKER', 'EXTERNAL'] as const
-/** What runs it; EXTERNAL is not ours to start. */
-export type InstanceRuntime = (typeof instanceRuntimes)[number]
+export type { InstanceRuntime }
 
 export const instance = pgTable(
   'instance',

@@ -2,6 +2,10 @@
 // by heartbeats. Its run changes with every start and has a new id of the provider each time; the instance stays.
 import { allBut, declareMachine } from './machine.ts'
 
+export const instanceRuntimes = ['PROCESS', 'DOCKER', 'EXTERNAL'] as const
+/** What runs it; EXTERNAL is not ours to start. */
+export type InstanceRuntime = (typeof instanceRuntimes)[number]
+
 const minutes = (n: number) => n * 60_000
 
 const states = {
@@ -107,5 +111,7 @@ export type InstanceState = keyof typeof instanceMachine.states
 export type InstanceAction = keyof typeof instanceMachine.moves
 /** How long one may be STARTING. */
 export const startingDeadlineMs = states.STARTING.deadlineMs
+/** The states in which it is asked about, or its heartbeats are waited for. */
+export const watchedInstanceStates: readonly InstanceState[] = allBut(states, 'OFFLINE', 'REMOVED')
 /** The states in which an instance may run. */
 export const liveInstanceStates: readonly InstanceState[] = live

@@ -1,6 +1,9 @@
-// What is on its way and since when: for the gauges, so that nothing in a passing state outlives its deadline unseen.
+// What is on its way and since when, and what runs and when it was last heard of: for the gauges, so that nothing in a passing
+// state outlives its deadline unseen, and no instance its checks.
 import { sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
+import { instance } from '../db/instance.ts'
+import { liveInstanceStates, watchedInstanceStates } from '../lifecycle/instance.ts'
 import { statesOfKind } from '../lifecycle/machine.ts'
 import { machines } from '../lifecycle/machines.ts'
 import type { Database } from './transition.ts'
@@ -32,4 +35,19 @@ export const oldestPassing = async (db: Database): Promise<OldestRow[]> => [
 export const operationCounts = async (db: Database) => [
   ...(await db.execute<{ kind: string; state: string; count: number }>(sql`/* read:operationCounts */
     select kind, state, count(*)::int as count from operation where state in ('PENDING', 'RUNNING', 'UNKNOWN') group by kind, state`)),
+]
+
+const inState = (states: readonly string[]) => sql`state in (${sql.raw(quoted(states))})`
+
+/** How many instances of each runtime are in each state that is not ended. */
+export const instanceCounts = async (db: Database) => [
+  ...(await db.execute<{ runtime: string; state: string; count: number }>(sql`/* read:instanceCounts */
+    select runtime, state, count(*)::int as count from ${instance} where ${inState(liveInstanceStates)} group by runtime, state`)),
+]
+
+/** Of each runtime, how long ago the one that was not heard of for longest was, by an answer of its driver or by its heartbeat. */
+export const oldestChecks = async (db: Database) => [
+  ...(await db.execute<{ runtime: string; ageMs: number }>(sql`/* read:oldestChecks */
+    select runtime, (extract(epoch from now() - min(coalesce(checked_at, heartbeat_at, state_changed_at))) * 1000)::float8 as "ageMs"
+    from ${instance} where ${inState(watchedInstanceStates)} and instance_id <> '' group by runtime`)),
 ]

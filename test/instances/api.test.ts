@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
+import { instanceCounts, oldestChecks } from '../../src/resolvers/passing.ts'
 import { createTeam, createToken, superuser, type TestTeam } from '../fixture.ts'
 import { putDeployment } from '../row.ts'
 import { type Api, openApi } from '../schema/api.ts'
@@ -458,4 +459,25 @@ describe('lists', () => {
     ])
     expect(await beat({ id }, team.token)).toMatchObject({ instance: { state: 'ONLINE' } })
   })
+})
+
+test('the gauges tell how many there are of each, and how long ago one was last heard of, of those that are waited for', async () => {
+  const { teamId } = await createTeam(api.database.url)
+  const facts: Omit<InstanceFacts, 'teamId'>[] = [
+    { runtime: 'DOCKER', state: 'ONLINE', sinceSecondsAgo: 5_000 },
+    { runtime: 'DOCKER', state: 'OFFLINE', sinceSecondsAgo: 1e6 },
+    // Its start goes on: there is no run yet that could be asked about.
+    { runtime: 'DOCKER', state: 'STARTING', sinceSecondsAgo: 1e6, instanceId: null },
+    { runtime: 'DOCKER', state: 'REMOVED', sinceSecondsAgo: 1e6 },
+    { state: 'ONLINE', heardSecondsAgo: 50_000 },
+    { state: 'OFFLINE', heardSecondsAgo: 1e6 },
+  ]
+  for (const each of facts) await putInstance(sql, { ...each, teamId })
+  const counts = await instanceCounts(api.pool.db)
+  expect(counts).toEqual(expect.arrayContaining([{ runtime: 'DOCKER', state: 'STARTING', count: 1 }]))
+  expect(counts.filter(({ state }) => state === 'REMOVED')).toEqual([])
+  const ages = Object.fromEntries(
+    (await oldestChecks(api.pool.db)).map(({ runtime, ageMs }) => [runtime, ageMs / 1000]),
+  )
+  expect([ages.DOCKER, ages.EXTERNAL].map((age) => Math.floor(Number(age) / 1000))).toEqual([5, 50])
 })

@@ -8,6 +8,7 @@ import { endTeams } from '../../src/loops/team-end.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import { deploy } from '../../src/resolvers/deployment.ts'
 import { restoreTeam } from '../../src/resolvers/team.ts'
+import { putInstance } from '../instances/row.ts'
 import { hold, holdCounters, holdKey, type Mutation, stalling, underWay, untilBlocked } from '../interleave.ts'
 import { putInvitation, putMember } from '../member-row.ts'
 import { putResource } from '../resources/row.ts'
@@ -39,6 +40,9 @@ async function doomed(world: World, windowSeconds = -1): Promise<TestTeam> {
   await putMember(world.stranger, { teamId, role: 'owner' })
   await putMember(world.stranger, { teamId, role: 'viewer' })
   await putInvitation(world.stranger, { teamId })
+  await putInstance(world.stranger, { teamId, state: 'ONLINE' })
+  await putInstance(world.stranger, { teamId, state: 'OFFLINE', heardSecondsAgo: 1e6, sinceSecondsAgo: 1e6 })
+  await putInstance(world.stranger, { teamId, state: 'ONLINE', runtime: 'PROCESS' })
   await withTriggersOff(world.stranger, async (sql) => {
     await sql`insert into stack (id, state, team_id, environment, name, services, incarnation)
       values (${newId('Stack')}, 'HEALTHY', ${teamId}, 'development', 'web', '[]'::jsonb, ${teamId})`
@@ -57,6 +61,8 @@ const carriedOut = (world: World, { teamId }: TestTeam) =>
   withTriggersOff(world.stranger, async (sql) => {
     for (const table of ['deployment', 'resource', 'stack'])
       await sql.unsafe(`update ${table} set state = 'DELETED' where team_id = '${teamId}' and state = 'DELETING'`)
+    // What Pawl runs goes in the statement of its end.
+    await sql`update instance set state = 'REMOVED' where team_id = ${teamId} and runtime = 'PROCESS'`
     await sql`update operation set state = 'SUCCEEDED' where team_id = ${teamId}`
   })
 
@@ -68,6 +74,7 @@ async function seenOf(world: World, { teamId }: TestTeam): Promise<Record<string
     'resource',
     'stack',
     'secret',
+    'instance',
     'member',
     'invitation',
     'api_token',
@@ -91,6 +98,7 @@ const underTeardown = {
   resource: '1 DELETING',
   stack: '1 DELETING',
   secret: '1 DELETED',
+  instance: '1 ONLINE, 2 REMOVED',
   invitation: '1 WITHDRAWN',
   promotion_approval: '1 WITHDRAWN',
   api_token: '3 REVOKED',
@@ -101,6 +109,7 @@ const gone = {
   deployment: '3 DELETED',
   resource: '1 DELETED',
   stack: '1 DELETED',
+  instance: '3 REMOVED',
   member: '3 REMOVED',
   used: 0,
 }

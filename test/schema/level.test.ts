@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
+import { putInstance } from '../instances/row.ts'
+import { putDeployment } from '../row.ts'
 import { type Api, openApi } from './api.ts'
 import { deployed } from './call.ts'
 
@@ -60,6 +62,20 @@ describe('one statement per level', () => {
         "read:operations.pages",
       ]
     `)
+  })
+
+  test('what runs for each of fifty deployments is one statement', async () => {
+    const { teamId } = api.team
+    for (let n = 0; n < 50; n++) {
+      const subjectId = await putDeployment(api.database.url, { teamId, state: 'HEALTHY' })
+      await putInstance(api.database.url, { teamId, state: 'ONLINE', runtime: 'PROCESS', subjectId })
+    }
+    const { data, names } = await statementsOf(
+      '{ deployments(first: 50) { nodes { id instances(first: 2) { nodes { state deployment { id } allowedActions { action } } } } } }',
+    )
+    for (const { id, instances } of data.deployments.nodes)
+      expect(instances.nodes).toMatchObject([{ state: 'ONLINE', deployment: { id } }])
+    expect(names.sort()).toEqual(['read:deployment.byId', 'read:deployments.page', 'read:instances.pages'])
   })
 
   test('nodes of every kind', async () => {

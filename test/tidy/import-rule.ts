@@ -87,7 +87,7 @@ const programs = [
 
 /** `resolvers/call.ts` → `resolvers`, `auth.ts` → `auth.ts`, `server-page.ts` → `server.ts`: a part of the same ingress. */
 const layerOf = (inside: string): string =>
-  String(inside.split('/')[0]).replace(/^(server|generate|oidc)-[a-z-]+\.ts$/, '$1.ts')
+  String(inside.split('/')[0]).replace(/^(server|generate|oidc|metrics)-[a-z-]+\.ts$/, '$1.ts')
 
 /** The imports of a file of src that its layer may not make. */
 export function importBreaches({ path, imports }: Source): Breach[] {
