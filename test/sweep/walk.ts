@@ -212,7 +212,7 @@ export function paths(maxDepth: number, callsOf: (root: Field) => readonly RootC
 /** Paths put together under aliases `p0, p1, …`, as many as one document may hold. */
 export function documentsOf(
   all: readonly Path[],
-  maxFields = 200,
+  maxFields = 300,
   maxAliases = 40,
 ): { document: string; paths: readonly Path[] }[] {
   const batches: Path[][] = [[]]
