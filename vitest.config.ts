@@ -19,6 +19,7 @@ export const longer = [
   'test/events/restore.test.ts',
   'test/loops/failure.test.ts',
   'test/loops/lease.test.ts',
+  'test/loops/overdue.test.ts',
   'test/loops/resume.test.ts',
   'test/loops/sweep*.test.ts',
   'test/resources/crash.test.ts',

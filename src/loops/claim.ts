@@ -25,6 +25,10 @@ export const timing = {
   renewEveryMs: 2_000,
   /** One call of a driver; a driver that hangs longer has an unknown outcome. */
   callTimeoutMs: 30_000,
+  /** Work that may fail is given up when it is that old, however often a driver says that it is at it. */
+  giveUpAfterMs: 3_600_000,
+  /** But each claim of it has so long: what had waited for a worker is tried before it is given up. */
+  tryForMs: 120_000,
   pollMs: 1_000,
 }
 export type Timing = Readonly<typeof timing>
@@ -65,6 +69,9 @@ export class Claim {
   readonly #leave = new AbortController()
   #provenAt = Number.NEGATIVE_INFINITY
   #expiry: NodeJS.Timeout | undefined
+  /** When the work is too old (monotonic, ms), and until when it may ask again. */
+  readonly #overdueAt: number
+  #pauseUntil: number
 
   constructor(effect: Effect, operation: Operation, recovering: boolean, sentAt: number, tools: ClaimTools) {
     this.operation = operation
@@ -72,6 +79,12 @@ export class Claim {
     this.#tools = tools
     this.#recovering = recovering
     this.renewed(sentAt)
+    const { leaseMs, giveUpAfterMs, tryForMs } = tools.timing
+    // All by the database's clock: the lease was counted from the moment of the claim.
+    const ageMs = operation.dueAt.getTime() - leaseMs - operation.createdAt.getTime()
+    const mayFail = effect.mayFail ?? effect.maxFailures !== null
+    this.#overdueAt = mayFail ? sentAt + Math.max(giveUpAfterMs - ageMs, tryForMs) : Number.POSITIVE_INFINITY
+    this.#pauseUntil = this.#overdueAt
     this.done = this.#work().finally(() => clearTimeout(this.#expiry))
   }
 
@@ -131,9 +144,11 @@ export class Claim {
       call: (run) => this.#call(run),
       move: (rule, values) => this.#movesBoth(rule, cause, values),
       pause: async (ms) => {
-        await sleep(ms, undefined, { signal: this.#leave.signal }).catch(() => {})
-        return !this.#leave.signal.aborted
+        const leftMs = Math.max(0, this.#pauseUntil - performance.now())
+        await sleep(Math.min(ms, leftMs), undefined, { signal: this.#leave.signal }).catch(() => {})
+        return !this.#leave.signal.aborted && performance.now() < this.#pauseUntil
       },
+      overdue: () => performance.now() >= this.#overdueAt,
     }
     let ending: Ending
     try {
@@ -194,10 +209,16 @@ export class Claim {
     }
   }
 
-  /** Failures that are used up end the operation, where its kind says so. */
+  /** Failures that are used up, or its age, end the operation, where its kind says so. */
   async #bounded(work: Work, ending: Ending): Promise<Ending> {
-    const failed = (ending.kind === 'unknown' || ending.kind === 'postpone') && ending.failed
-    return (failed && (await this.#usedUp(work, 1, ending.outcome))) || ending
+    if (ending.kind !== 'unknown' && ending.kind !== 'postpone') return ending
+    if (work.overdue() && !this.#leave.signal.aborted) {
+      const { callTimeoutMs, giveUpAfterMs } = this.#tools.timing
+      this.#pauseUntil = performance.now() + callTimeoutMs
+      const last = `gave up after ${giveUpAfterMs / 60_000} minutes; the last answer: ${ending.outcome}`
+      return (await this.#effect.giveUp?.(work, last)) ?? ending
+    }
+    return (ending.failed && (await this.#usedUp(work, 1, ending.outcome))) || ending
   }
 
   /** Counts workers that died at it too: what kills each of its workers is not tried for ever. */

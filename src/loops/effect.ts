@@ -19,6 +19,8 @@ export interface Work {
   move(rule: Rule, values: Readonly<Record<string, string | number | null>>): Promise<boolean>
   /** Waits between two calls; false when the work is to be left instead. */
   pause(ms: number): Promise<boolean>
+  /** Whether work that may fail is so old that it ends now, however far it is. */
+  overdue(): boolean
 }
 
 /** How a claim ends. */
@@ -45,6 +47,8 @@ export interface Effect {
   readonly concurrency: number
   /** Failures after which `giveUp` ends it; null: never, it is tried until it is done. */
   readonly maxFailures: number | null
+  /** Whether it may end without its effect when it is too old; default: when its failures are bounded. */
+  readonly mayFail?: boolean
   run(work: Work): Promise<Ending>
   /** How it ends when its failures are used up. */
   giveUp?(work: Work, outcome: string): Promise<Ending>

@@ -74,19 +74,23 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
       kind: 'resource.provision',
       subjectType: 'Resource',
       concurrency: 8,
+      // Bounded by itself, because what it made must be gone before it fails.
       maxFailures: null,
+      mayFail: true,
       run: async (work) => {
         const subject = await subjectOf(db, 'Resource', work.operation)
         if (!subject) return movedOn
         const provisioner = provisioners(subject.type)
         const usedUp = work.operation.failures >= maxProvisionFailures
-        const outcome = usedUp
+        const answer = usedUp
           ? refused(givenUp(work.operation.outcome ?? 'its worker died'))
           : await untilDone(work, () =>
               work.call((signal) =>
                 withSpec(subject, subject.password, (spec) => provisioner.provision(spec, work.fence, signal)),
               ),
             )
+        const late = answer.kind === 'working' && work.overdue()
+        const outcome = late ? refused(`given up after too long; the last answer: ${answer.detail}`) : answer
         if (outcome.kind === 'done') {
           const ending = ended(outcome, rule(rules.markResourceActive), 'made')
           return ending.kind === 'finish'
@@ -107,7 +111,10 @@ export function resourceEffects(db: Database, provisioners: Provisioners, sealin
             failed: true,
           }
         }
-        return { kind: 'finish', rule: rule(rules.markResourceFailed), outcome: outcome.reason }
+        // Of a removal that took more than one claim, the first one knew why.
+        const [first] = (work.operation.outcome ?? '').split(notRemoved)
+        const why = removed && work.operation.outcome?.includes(notRemoved) ? String(first) : outcome.reason
+        return { kind: 'finish', rule: rule(rules.markResourceFailed), outcome: why }
       },
     },
     certain('resource.pause', rules.markResourcePaused, (provisioner, subject, { fence }, signal) =>
