@@ -65,10 +65,12 @@ async function again(
 ) {
   const { teamId } = actor
   const [first] = entityOfId(id) === 'WebhookDelivery' ? await deliveriesById(db, teamId, [id]) : []
-  if (!first)
-    return { ...notFound('delivery', id), remedies: [lookAt('webhooks', {}, 'Each webhook lists its deliveries.')] }
-  const [webhook] = await webhooksById(db, teamId, [first.webhookId])
-  const refusal = notYet(first) ?? (webhook ? notTold(webhook) : null)
+  const [webhook] = first ? await webhooksById(db, teamId, [first.webhookId]) : []
+  if (!first || !webhook) {
+    const remedies = [lookAt('webhooks', {}, 'List the webhooks that you may see; each lists its deliveries.')]
+    return { ...notFound('delivery', id), remedies }
+  }
+  const refusal = notYet(first) ?? notTold(webhook)
   if (refusal) return refusal
   const { webhookId, position, subjectId, messageId } = first
   const values = { teamId, webhookId, position, subjectId, messageId, redeliveryOf: id }

@@ -1,6 +1,8 @@
 // Reading webhooks: the team's list and many by id, without their secrets.
 import { getTableColumns, sql } from 'drizzle-orm'
+import { entityOfId } from '../db/id.ts'
 import { webhook } from '../db/webhook.ts'
+import { machineOf } from '../lifecycle/machines.ts'
 import { lookUp } from './look-up.ts'
 import { defineList } from './page.ts'
 import type { Database } from './transition.ts'
@@ -22,3 +24,17 @@ export const webhooks = defineList<WebhookView>({
 /** Webhooks of the team by id, in the order asked for; null where there is none. */
 export const webhooksById = (db: Database, teamId: string, ids: readonly string[]) =>
   lookUp<WebhookView>(db, 'read:webhook.byId', { table: webhook, columns: shown }, teamId, ids)
+
+/** The first of these ids that no object of the team has or had; null when there is none. */
+export async function firstMissing(db: Database, teamId: string, ids: readonly string[]): Promise<string | null> {
+  if (ids.length === 0) return null
+  const each = [...Map.groupBy(ids, entityOfId)].flatMap(([entity, own]) => {
+    if (entity === null) return []
+    const team = sql.identifier(entity === 'Team' ? 'id' : 'team_id')
+    return sql`select id from ${sql.identifier(machineOf(entity).table)}
+      where ${team} = ${teamId} and id = any(string_to_array(${own.join(',')}::text, ','))`
+  })
+  const rows = await db.execute<{ id: string }>(sql`/* read:webhook.subjects */ ${sql.join(each, sql` union all `)}`)
+  const found = new Set(rows.map(({ id }) => id))
+  return ids.find((id) => !found.has(id)) ?? null
+}

@@ -6,7 +6,7 @@ import type { Context } from '../context.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
 import { type WebhookFilter, webhook } from '../db/webhook.ts'
-import { advice, lookAt, type Refusal, refuse } from '../refusals.ts'
+import { advice, lookAt, notFound, type Refusal, refuse } from '../refusals.ts'
 import type { Place } from '../sealing.ts'
 import {
   answer,
@@ -26,6 +26,7 @@ import { planIsFull } from './plan.ts'
 import { answeredBefore } from './read-back.ts'
 import { bring, type Call } from './transition.ts'
 import { createWebhookInput, updateWebhookInput } from './webhook-input.ts'
+import { firstMissing } from './webhook-read.ts'
 import * as rules from './webhook-rule.ts'
 
 type Row = typeof webhook.$inferSelect
@@ -84,7 +85,7 @@ export const createWebhook = (context: Context, input: NewWebhook): Promise<Resu
       ...callOptions('createWebhook', input, checked, sealing.digests),
     }
     const found =
-      (await refuseUrl(context, call, url)) ??
+      (await refuseEarly(context, call, { url, filter })) ??
       (await bring(db, rules.createWebhook, call).catch((error: unknown) => {
         if (!(error instanceof DatabaseFault) || error.constraint !== 'plan_cap') throw error
         return planIsFull(db, actor.teamId, 'webhooks')
@@ -120,7 +121,7 @@ export function updateWebhook(context: Context, input: WebhookChange): Promise<R
       filter: filter && JSON.stringify(filter),
       sealed: rotateSecret ? sealing.seal(secret, signingPlace(actor.teamId, input.id)) : null,
     }),
-    refuseEarly: ({ url }, call) => refuseUrl(context, call, url),
+    refuseEarly: (change, call) => refuseEarly(context, call, change),
     hash: context.sealing.digests,
     payload: ({ row, replayed }, { rotateSecret }) => ({
       webhook: row,
@@ -136,10 +137,20 @@ export const deleteWebhook = (context: Context, input: ById): Promise<Result<Web
     payload: ({ row, replayed }: Accepted<typeof webhook>) => ({ webhook: row, replayed }),
   })
 
-/** A URL that may not be called; a repeat of a call that won is answered as it was won. */
-async function refuseUrl(context: Context, call: Call, url: string | null): Promise<Refusal | null> {
-  const fault = url === null ? null : await context.webhookFault(url)
-  if (fault === null || (await answeredBefore(context.db, call))) return null
+/** An address that may not be called, or a subject that is not there; a repeat of a call that won is answered as it was won. */
+async function refuseEarly(
+  context: Context,
+  call: Call,
+  { url, filter }: { readonly url: string | null; readonly filter: WebhookFilter | null },
+): Promise<Refusal | null> {
+  const { db, actor } = context
+  const missing = await firstMissing(db, actor.teamId, filter?.subjects ?? [])
+  const fault = url === null || missing !== null ? null : await context.webhookFault(url)
+  if ((fault === null && missing === null) || (await answeredBefore(db, call))) return null
+  if (missing !== null) {
+    const remedies = [lookAt('events', {}, 'List the events that you may see; each names its subject.')]
+    return { ...notFound('object', missing), remedies }
+  }
   return refuse('AddressRefused', {
     message: `${fault} A webhook is sent to http and https URLs whose addresses are public, or are allowed by the operator.`,
     facts: { reason: fault },

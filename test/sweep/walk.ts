@@ -117,7 +117,7 @@ export function asked(field: Field, variables: Record<string, unknown>): { decla
   }
 }
 
-/** All that a type shows, `depth` objects deep; a page is asked for five rows, so that no cost is too high. */
+/** All that a type shows, `depth` objects deep; a page is asked for four rows, so that no cost is too high. */
 export function selectionOf(type: GraphQLNamedType, depth: number): string {
   if (isLeafType(type)) return ''
   if (isInterfaceType(type))
@@ -155,7 +155,7 @@ export function resultSelection(name: string): string {
 /** Connections and their edges are no step of a path. */
 export const isWrapper = (type: GraphQLNamedType): boolean => /(Connection|Edge)$/.test(type.name)
 /** A list that can be asked for in pages is asked for a small one. */
-export const pageOf = (field: Field): string => (field.args.some(({ name }) => name === 'first') ? '(first: 5)' : '')
+export const pageOf = (field: Field): string => (field.args.some(({ name }) => name === 'first') ? '(first: 4)' : '')
 export const isConnection = (field: Field): boolean => getNamedType(field.type).name.endsWith('Connection')
 
 /** A path from the query root, as the text of its root field with all leaves at its end. */
