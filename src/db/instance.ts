@@ -1,5 +1,5 @@
 // Instances: the running units of deployments and of stacks' services, and units that run elsewhere and send heartbeats.
-// `generation` is the subject's, for which it runs; it never changes.
+// `generation` is the subject's, for which it runs; it never changes. Pages keep room for notes (fillfactor, migration 0005).
 import { sql } from 'drizzle-orm'
 import { check, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { type InstanceRuntime, instanceMachine, instanceRuntimes } from '../lifecycle/instance.ts'

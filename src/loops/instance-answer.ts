@@ -70,10 +70,13 @@ export function judge(
 
 /** Notes them all, and makes the moves that follow; answers for each what became of it. */
 async function noteAll(db: Database, cause: Cause, told: Told, notes: readonly Running[]): Promise<Verdict[]> {
-  const noted = new Map((await noteAnswers(db, notes)).map((each) => [each.id, each]))
-  // Another replica that takes what stands beside it may have held it for that moment.
+  const noted = new Map((await noteAnswers(db, notes, 'skip')).map((each) => [each.id, each]))
   const left = notes.filter(({ id }) => !noted.has(id))
-  if (left.length > 0) for (const each of await noteAnswers(db, left)) noted.set(each.id, each)
+  if (left.length > 0) {
+    // Another replica that looks for what to take holds what stands beside it for that moment; who holds it for longer, keeps it.
+    const more = await noteAnswers(db, left, 'wait').catch(() => [])
+    for (const each of more) noted.set(each.id, each)
+  }
   const moved = new Set<string>()
   const follow = async (given: unknown, follows: (note: Running, failedChecks: number) => boolean) => {
     const those = notes.filter((each) => follows(each, noted.get(each.id)?.failedChecks ?? 0))

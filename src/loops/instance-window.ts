@@ -40,11 +40,13 @@ export async function askEach({ driver, signal, take, answered, unasked }: Askin
     filling = undefined
   }
   async function next(): Promise<Askable | undefined> {
-    while (taken.length === 0 && !isEmpty && !signal.aborted) {
-      filling ??= fill()
+    while (!signal.aborted) {
+      // In good time, so that the window does not stand still meanwhile.
+      if (taken.length < atOnce / 2 && !isEmpty) filling ??= fill()
+      if (taken.length > 0 || !filling) return taken.shift()
       await filling
     }
-    return signal.aborted ? undefined : taken.shift()
+    return undefined
   }
   const hanging = new Set<Promise<void>>()
   async function place(): Promise<void> {

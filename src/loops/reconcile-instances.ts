@@ -17,7 +17,7 @@ const everyMs = 60_000
 const deadlineMs = 43_000
 const batch = 200
 
-/** Each by itself, and the first before the others: what it finds is theirs in the same pass. */
+/** Each by itself: one that fails hinders no other. */
 const nets = [
   rules.offlineForgottenInstance,
   rules.requeueDeploymentRestart,
@@ -56,10 +56,13 @@ export const reconcileInstancesLoop = (
     items.moved += await settleExternal(db, told, signal).catch((error: unknown) => unless(error, 0))
     const answers = judge(db, cause, told, signal)
     const late: Askable[] = []
+    const begunAt = performance.now()
     await askEach({
       driver,
       signal,
-      take: () => takeAskable(db, everyMs / 2, batch).catch((error: unknown) => unless(error, [])),
+      // None twice in one pass, however long it takes.
+      take: () =>
+        takeAskable(db, everyMs / 2 + performance.now() - begunAt, batch).catch((error: unknown) => unless(error, [])),
       async answered(one, answer) {
         const verdict = await answers(one, answer).catch((error: unknown) => unless(error, 'skipped' as const))
         items[verdict]++

@@ -42,7 +42,7 @@ export async function takeAskable(db: Database, everyMs: number, limit: number):
     ...(await db.execute<Askable & Record<string, unknown>>(sql`/* takeAskable */ with due as (
       select id, asked_at from instance
       where runtime <> 'EXTERNAL' and ${stateIn(running)} and instance_id <> ''
-        and (asked_at is null or asked_at < now() - ${everyMs}::int * interval '1 millisecond')
+        and (asked_at is null or asked_at < now() - ${everyMs}::float8 * interval '1 millisecond')
       order by asked_at nulls first limit ${limit} for no key update skip locked),
     taken as (update ${instance} set asked_at = now() from due where ${instance.id} = due.id
       returning ${instance.id} as id, team_id as "teamId", state, subject_type as "subjectType", subject_id as "subjectId", service,
@@ -77,13 +77,16 @@ export interface Noted {
 /** Far beyond what anything is decided by. */
 const maxCounted = sql.raw('1000')
 
-/** Notes answers about runs that live. One that has moved, has another run or is held by somebody else is left out. */
-export async function noteAnswers(db: Database, notes: readonly Note[]): Promise<Noted[]> {
+/**
+ * Notes answers about runs that live. One that has moved or has another run is left out; so is one that somebody else holds,
+ * unless `held` says to wait for it.
+ */
+export async function noteAnswers(db: Database, notes: readonly Note[], held: 'skip' | 'wait'): Promise<Noted[]> {
   return [
     ...(await db.execute<Noted & Record<string, unknown>>(sql`/* noteAnswers */ with told as (
       select * from jsonb_to_recordset(${JSON.stringify(notes)}::text::jsonb) as t(id text, "instanceId" text, state text, healthy boolean)),
     held as (select i.id, t.healthy from instance i join told t on t.id = i.id and t."instanceId" = i.instance_id and t.state = i.state
-      for no key update of i skip locked)
+      order by i.id for no key update of i ${sql.raw(held === 'skip' ? 'skip locked' : '')})
     update instance i set checked_at = clock_timestamp(), failed_checks = case when held.healthy
         then greatest(least(i.failed_checks, 0) - 1, -${maxCounted}) else least(greatest(i.failed_checks, 0) + 1, ${maxCounted}) end
       from held where i.id = held.id returning i.id, i.state, i.failed_checks as "failedChecks"`)),
