@@ -4,7 +4,7 @@
 import type { Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
-import { newInstanceId } from '../resolvers/instance-rule.ts'
+import { unitsOf } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
@@ -67,12 +67,12 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
 }
 
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
+  const units = unitsOf(runtimeOf(tools.driver))
   if (subject.state === 'BUILDING') {
     const ready = await prepare(tools, work, subject)
     if (ready.kind !== 'done') return failedOr(tools, work, subject, ready)
-    const unit = { instance: newInstanceId(), runtime: runtimeOf(tools.driver) }
     const outcome = 'the image is ready'
-    if (!(await work.move(rule(rules.rollOutDeployment), { ...unit, outcome }))) return movedOn
+    if (!(await work.move(rule(rules.rollOutDeployment), { ...units, outcome }))) return movedOn
   } else if (subject.state !== 'DEPLOYING') return movedOn
   const outcome = await start(tools, work, subject)
   if (outcome.kind !== 'done') return failedOr(tools, work, subject, outcome)
@@ -81,7 +81,7 @@ async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Endi
     kind: 'finish',
     rule: rule(rules.markDeploymentHealthy),
     outcome: `healthy at ${url}`,
-    values: { url, instanceId },
+    values: { url, instanceId, ...units },
   }
 }
 

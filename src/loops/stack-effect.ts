@@ -2,7 +2,7 @@
 // repeated at any point: what has become of a service is stored as soon as it is known, under the fence of generation and claim.
 import { done, type Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
-import { newInstanceId } from '../resolvers/instance-rule.ts'
+import { unitsOf } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-rule.ts'
 import type { Database, Rule } from '../resolvers/transition.ts'
@@ -123,12 +123,13 @@ async function prepare({ driver }: Tools, work: Work, subject: Subject): Promise
 async function begin({ driver }: Tools, work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
   const entries = Object.entries(addresses).map(([name, address]) => [name, { ...subject.placed[name], address }])
   const placed = Object.fromEntries(entries)
-  const instances = subject.services.map(({ name: service }) => ({ id: newInstanceId(), service }))
   const values = {
     placed: JSON.stringify(placed),
     removed: droppedOf(subject).join(','),
-    instances: JSON.stringify(instances),
-    runtime: runtimeOf(driver),
+    ...unitsOf(
+      runtimeOf(driver),
+      subject.services.map(({ name }) => name),
+    ),
   }
   const outcome = 'the services are being started'
   return (await work.move(rule(rules.rollOutStack), { ...values, outcome })) ? { ...subject, placed } : null
@@ -138,7 +139,8 @@ async function begin({ driver }: Tools, work: Work, subject: Subject, addresses:
 async function startAll(tools: Tools, work: Work, subject: Subject, filled: Filled, addresses: Texts): Promise<Ending> {
   let last: Promise<boolean> = Promise.resolve(true)
   const store = ({ name }: Service, settled: Settled): Promise<boolean> => {
-    const values = { placed: JSON.stringify(placedAs(subject, name, settled)), removed: '' }
+    const units = unitsOf(runtimeOf(tools.driver), [name])
+    const values = { placed: JSON.stringify(placedAs(subject, name, settled)), removed: '', ...units }
     const step = () => work.move(rule(rules.progressStack), { ...values, outcome: `${name} is ${settled.state}` })
     last = last.then(step, step)
     return last

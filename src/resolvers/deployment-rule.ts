@@ -196,22 +196,21 @@ export const rollOutDeployment = defineRule({
   name: 'rollOutDeployment',
   subject: { ...ofSubject, action: 'rollOutDeployment' },
   also: progresses,
-  bears: [units.registersInstance('Deployment', { id: textParam('instance') })],
+  bears: [units.registersInstances('Deployment')],
   carries: [units.removesOlderOffline()],
 })
 
+const itsRun = { url: textParam('url'), instanceId: textParam('instanceId') }
 export const markDeploymentHealthy = defineRule({
   name: 'markDeploymentHealthy',
   subject: {
     ...ofSubject,
     action: 'markDeploymentHealthy',
-    set: () => ({ url: textParam('url'), instanceId: textParam('instanceId') }),
+    set: () => itsRun,
   },
   also: succeeds,
-  carries: [
-    units.comesOnline(() => ({ instanceId: textParam('instanceId'), url: textParam('url') })),
-    units.removesOlder(),
-  ],
+  bears: [units.registersInstances('Deployment', itsRun)],
+  carries: [units.comesOnline(() => itsRun), units.removesOlder()],
 })
 
 export const markDeploymentFailed = defineRule({

@@ -1,7 +1,8 @@
 // The moves of instances that concern them alone: what follows from answers about their health, and the nets of the loop that
 // looks after them. What is gone moves together with what it is part of: instance-rule.ts and *-restart-rule.ts.
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
-import { quoted, stateIn } from '../db/columns.ts'
+import { alias } from 'drizzle-orm/pg-core'
+import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
 import { instance } from '../db/instance.ts'
 import { stack } from '../db/stack.ts'
@@ -63,36 +64,39 @@ export const offlineOutdatedInstance = defineRule({
   },
 })
 
-type Table = typeof instance | typeof deployment | typeof stack
-/** A row that a search has found by its snapshot, and that nobody has changed since: what has is left to the next pass. */
-const unchanged = (table: Table, found: { readonly id: SQLWrapper; readonly version: SQLWrapper }) =>
-  sql`${found.version} = (select o.version from ${table} o where o.id = ${found.id})`
 const batch = (orderBy: SQL) => ({ orderBy, limit: intParam('limit') })
-const starting: InstanceState[] = ['STARTING']
+/** On its way for longer than it may be, and with no run that could be asked about. */
+const isOverdue = (row: Record<'state' | 'instanceId' | 'stateChangedAt', SQLWrapper>) =>
+  sql`${row.state} in (${starting}) and ${row.instanceId} is null
+    and ${row.stateChangedAt} < now() - ${sql.raw(String(startingDeadlineMs))} * interval '1 millisecond'`
+const starting = sql.raw(quoted(['STARTING'] satisfies InstanceState[]))
 
-/** Nobody is at it any more; should it still be wanted, it is queued anew by the nets below. */
+/** What it was a unit of has moved on, and whoever started it has not come to an end. */
 export const offlineForgottenInstance = defineRule({
   name: 'offlineForgottenInstance',
   subject: {
     ...part,
     action: 'offlineInstance',
-    where: sql`${stateIn(starting)} and ${isManaged(instance)} and ${instance.instanceId} is null
-      and ${instance.stateChangedAt} < now() - ${sql.raw(String(startingDeadlineMs))} * interval '1 millisecond' and ${noLiveOperation(instance.subjectId)}`,
+    where: sql`${isOverdue(instance)} and ${isManaged(instance)} and ${isOutdated(instance)} and ${noLiveOperation(instance.subjectId)}`,
     batch: batch(sql`${instance.stateChangedAt}`),
-    guard: (found) => unchanged(instance, found),
-    set: () => ({ stateReason: sql`'its start came to no end'`, restartDueAt: sql`clock_timestamp()` }),
+    guard: isOutdated,
+    set: () => ({ stateReason: sql`'its start came to no end'` }),
   },
 })
 
 /** How long after its time a restart without work counts as lost. */
 const lostAfter = sql`interval '2 minutes'`
-const offline: InstanceState[] = ['OFFLINE']
+const offline = sql.raw(quoted(['OFFLINE'] satisfies InstanceState[]))
+const unit = alias(instance, 'i')
 const awaits = (table: typeof deployment | typeof stack, states: readonly (DeploymentState | StackState)[]) =>
   sql`${table.state} in (${sql.raw(quoted(states))}) and ${noLiveOperation(table.id)} and exists (select 1 from ${instance} i
-    where i.subject_id = ${table.id} and i.generation = ${table.generation} and i.state in (${sql.raw(quoted(offline))})
-      and i.runtime <> 'EXTERNAL' and i.restart_due_at < now() - ${lostAfter})`
+    where ${unit.subjectId} = ${table.id} and ${unit.generation} = ${table.generation} and ${isManaged(unit)}
+      and ((${unit.state} in (${offline}) and ${unit.restartDueAt} < now() - ${lostAfter}) or (${isOverdue(unit)})))`
+/** The look for units and work is of the snapshot: a row that has changed since is left to the next pass. */
+const unchanged = (table: typeof deployment | typeof stack, found: Record<'id' | 'version', SQLWrapper>) =>
+  sql`${found.version} = (select o.version from ${table} o where o.id = ${found.id})`
 
-/** The nets under restarts: what waits for one and has no live operation gets one again. */
+/** The nets under restarts: what waits for one, or was left half-way, and has no live operation gets one again. */
 export const requeueDeploymentRestart = defineRule({
   name: 'requeueDeploymentRestart',
   subject: {

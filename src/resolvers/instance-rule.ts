@@ -1,22 +1,25 @@
 // How instances move along with what they are part of: pieces of its rules, carried in the statement of its move. Only what
 // Pawl runs itself is moved here; EXTERNAL ones move by heartbeats and by instance-check-rule.ts. What is restarted: below.
-import { type SQL, sql } from 'drizzle-orm'
+import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { quoted, stateIn } from '../db/columns.ts'
 import type { deployment } from '../db/deployment.ts'
 import { newId } from '../db/id.ts'
-import { instance } from '../db/instance.ts'
+import { type InstanceRuntime, instance } from '../db/instance.ts'
 import type { stack } from '../db/stack.ts'
 import { type InstanceState, instanceMachine, liveInstanceStates } from '../lifecycle/instance.ts'
 import { defineBorn, defineCarried, type Part } from './transition.ts'
-import { intParam, textParam } from './transition-statement.ts'
+import { intParam, jsonParam, textParam } from './transition-statement.ts'
 
 type Instance = typeof instance
 export const part = { table: instance, machine: instanceMachine } as const
 
-/** The id of a unit that a roll-out is about to register. */
-export const newInstanceId = (): string => newId('Instance')
+/** The units that a roll-out registers, where they are not known yet: one for each service, or one of a deployment. */
+export const unitsOf = (runtime: InstanceRuntime, services: readonly (string | null)[] = [null]) => ({
+  runtime,
+  instances: JSON.stringify(services.map((service) => ({ id: newId('Instance'), service }))),
+})
 
-export const isManaged = (row: Pick<Instance, 'runtime'>): SQL => sql`${row.runtime} <> 'EXTERNAL'`
+export const isManaged = (row: Record<'runtime', SQLWrapper>): SQL => sql`${row.runtime} <> 'EXTERNAL'`
 
 /** Of the rule's subject, whatever the generation. */
 export const ofSubject = sql`${instance.subjectId} = ${textParam('id')} and ${isManaged(instance)} and ${stateIn(liveInstanceStates)}`
@@ -28,26 +31,33 @@ const offline = stateIn(['OFFLINE'] satisfies InstanceState[])
 /** Nothing of it runs any more. */
 export const withoutRun = { instanceId: sql`null`, url: sql`null`, startedAt: sql`null`, failedChecks: sql`0` }
 
-/** A unit of the subject is about to be started for the first time at this generation; `each` makes one per service. */
-export const registersInstance = (
+/** Units that a roll-out may register: `[{ id, service }]`, of a deployment one without a service. */
+const offered = sql`jsonb_to_recordset(${jsonParam('instances')}) as s(id text, service text)`
+/** Those whose roll-out was begun by a release that knew of no instances. */
+const missing = sql`${offered} where not exists (select 1 from ${instance} i where i.subject_id = found.id
+  and i.generation = found.generation and i.runtime <> 'EXTERNAL' and i.service is not distinct from s.service)`
+
+/** The units of the subject at this generation, before they are started for the first time; or with their run, where `run` tells it. */
+export const registersInstances = (
   subjectType: 'Deployment' | 'Stack',
-  { id, service, each }: { readonly id: SQL; readonly service?: SQL; readonly each?: SQL },
+  run?: { readonly instanceId: SQL; readonly url: SQL },
 ) =>
   defineBorn<Instance, typeof deployment | typeof stack>({
     ...part,
     action: 'registerInstance',
-    ...(each ? { each } : {}),
+    each: run ? sql`${missing} and ${run.instanceId} is not null` : offered,
     values: (found) => ({
-      id,
+      id: sql`s.id`,
+      service: sql`s.service`,
+      ...run,
       teamId: sql`${found.teamId}`,
       generation: sql`${found.generation}`,
       environment: sql`${found.environment}`,
-      name: service ? sql`${found.name} || '-' || ${service}` : sql`${found.name}`,
+      name: sql`concat_ws('-', ${found.name}, s.service)`,
       runtime: textParam('runtime'),
       subjectType: sql.raw(quoted([subjectType])),
       subjectId: sql`${found.id}`,
-      ...(service ? { service } : {}),
-      incarnation: service ? sql`${found.incarnation} || '-' || ${service}` : sql`${found.incarnation}`,
+      incarnation: sql`concat_ws('-', ${found.incarnation}, s.service)`,
     }),
   })
 

@@ -1,8 +1,7 @@
 // The rules of a stack's moves: which rows, for which reasons, with which new values. The calls that use them are in stack.ts
 // (callers), loops/teardown and loops/stack-effect (runner); restarts are in stack-restart-rule.ts.
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, eq, inArray, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
-import type { instance } from '../db/instance.ts'
 import { stack } from '../db/stack.ts'
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
@@ -129,13 +128,17 @@ const ofSubject = { ...part, where: byId, guard: atGeneration } as const
 /** What has become of services, by name, and which of them are gone for good. */
 const placedNow = (found: typeof stack) => sql`(${found.placed} || ${jsonParam('placed')}) - ${listParam('removed')}`
 
-/** What has become of the service that an instance is of; null while that is open. */
-const become = (of: typeof instance) => sql`${jsonParam('placed')} -> ${of.service}`
-const isSettled = sql`${become(units.part.table)} is not null`
-const hasFailed = sql`${become(units.part.table)} ->> 'state' = ${failed}`
+/** What has become of a service; null while that is open. */
+const become = (service: SQLWrapper) => sql`${jsonParam('placed')} -> ${service}`
+const runOf = (service: SQLWrapper) => ({
+  instanceId: sql`${become(service)} ->> 'instanceId'`,
+  url: sql`${become(service)} ->> 'url'`,
+})
+const isSettled = sql`${become(units.part.table.service)} is not null`
+const hasFailed = sql`${become(units.part.table.service)} ->> 'state' = ${failed}`
 const settles = [
-  units.comesOnline((of) => ({ instanceId: sql`${become(of)} ->> 'instanceId'`, url: sql`${become(of)} ->> 'url'` })),
-  units.goesOffline((of) => sql`${become(of)} ->> 'reason'`, sql`${units.ofGeneration} and ${hasFailed}`),
+  units.comesOnline((of) => runOf(of.service)),
+  units.goesOffline((of) => sql`${become(of.service)} ->> 'reason'`, sql`${units.ofGeneration} and ${hasFailed}`),
 ]
 
 /**
@@ -146,13 +149,7 @@ export const rollOutStack = defineRule({
   name: 'rollOutStack',
   subject: { ...ofSubject, action: 'rollOutStack', set: (found) => ({ placed: placedNow(found) }) },
   also: progresses,
-  bears: [
-    units.registersInstance('Stack', {
-      id: sql`s.id`,
-      service: sql`s.service`,
-      each: sql`jsonb_to_recordset(${jsonParam('instances')}) as s(id text, service text)`,
-    }),
-  ],
+  bears: [units.registersInstances('Stack')],
   carries: [units.removesOlderOffline(sql`${units.part.table.service} = any(${listParam('removed')})`)],
 })
 
@@ -160,6 +157,7 @@ export const progressStack = defineRule({
   name: 'progressStack',
   subject: { ...ofSubject, action: 'progressStack', set: (found) => ({ placed: placedNow(found) }) },
   also: progresses,
+  bears: [units.registersInstances('Stack', runOf(sql`s.service`))],
   carries: [...settles, units.removesOlder(isSettled)],
 })
 
@@ -179,7 +177,9 @@ export const markStackFailed = defineRule({
   },
   also: fails,
   // What ran before of services that have failed was stopped, too.
-  carries: [units.goesOffline((of) => sql`${become(of)} ->> 'reason'`, sql`${units.ofSubject} and ${hasFailed}`)],
+  carries: [
+    units.goesOffline((of) => sql`${become(of.service)} ->> 'reason'`, sql`${units.ofSubject} and ${hasFailed}`),
+  ],
 })
 
 export const markStackDeleted = defineRule({

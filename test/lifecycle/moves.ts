@@ -1,11 +1,11 @@
 // How each move is asked for in the matrix: by the mutation where a caller may, by the rule where a runner or a loop does.
 // Every way answers with null for a move, or with the name of the refusal.
 import { deployment } from '../../src/db/deployment.ts'
-import { newId } from '../../src/db/id.ts'
 import { type DeploymentState, deploymentMachine } from '../../src/lifecycle/deployment.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
 import * as rules from '../../src/resolvers/deployment-rule.ts'
+import { unitsOf } from '../../src/resolvers/instance-rule.ts'
 import * as operations from '../../src/resolvers/operation.ts'
 import * as own from '../../src/resolvers/operation-rule.ts'
 import { continueDeployment, continueDeploymentStop } from '../../src/resolvers/resume-rule.ts'
@@ -38,7 +38,7 @@ const overduePassOf = async (world: World, rule: unknown, id: string): Answer =>
 }
 
 /** The unit that a roll-out registers. */
-const unit = () => ({ instance: newId('Instance'), runtime: 'PROCESS' })
+const unit = () => unitsOf('PROCESS')
 /** By a runner that holds the claim of an operation at the deployment's generation. */
 const byRunner = (rule: unknown) => async (world: World, id: string) => {
   const operationId = await world.operation({ subjectId: id, state: 'RUNNING', claimToken: 'mine', attempt: 1 })

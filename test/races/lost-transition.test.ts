@@ -2,10 +2,10 @@
 // its end. In each race the winner is held half-way, moved and locked, while the loser is seen to queue behind it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { deployment as table } from '../../src/db/deployment.ts'
-import { newId } from '../../src/db/id.ts'
 import { deploymentMachine } from '../../src/lifecycle/deployment.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
 import * as rules from '../../src/resolvers/deployment-rule.ts'
+import { unitsOf } from '../../src/resolvers/instance-rule.ts'
 import { defineRule, transition } from '../../src/resolvers/transition.ts'
 import { holdQueue, underWay, untilBlocked } from '../interleave.ts'
 import { behind, expire, states, workable } from './behind.ts'
@@ -82,6 +82,7 @@ describe('R02', () => {
       outcome: 'late',
       url: 'http://late',
       instanceId: 'i',
+      ...unitsOf('PROCESS'),
     }
     const late = await behind(world, id, winner, rule.name, () => transition(world.pool.db, rule, callOf(world, facts)))
     return { late: late.kind, state: (await seen(world, id)).state, operations: await operationsOf(world, id) }
@@ -122,13 +123,12 @@ describe('R03', () => {
     const queue = await holdQueue(world.stranger, world.team.teamId)
     const newer = mutations.redeployDeployment(world.context, { id, image: 'hello:2' })
     await untilBlocked(world.stranger, 'redeployDeployment')
-    const unit = { instance: newId('Instance'), runtime: 'PROCESS' }
-    const facts = { id, operationId, claimToken: 'first', generation: 1, outcome: 'ready', ...unit }
+    const facts = { id, operationId, claimToken: 'first', generation: 1, outcome: 'ready', ...unitsOf('PROCESS') }
     const older = underWay(transition(world.pool.db, rules.rollOutDeployment, callOf(world, facts)))
     await untilBlocked(world.stranger, 'rollOutDeployment')
     await queue.release()
     const outcomes = [outcomeOf(await newer), (await older).kind]
-    const healthy = { ...facts, url: 'http://first', instanceId: 'first' }
+    const healthy = { ...facts, ...unitsOf('PROCESS'), url: 'http://first', instanceId: 'first' }
     outcomes.push((await transition(world.pool.db, rules.markDeploymentHealthy, callOf(world, healthy))).kind)
     const { state, generation, url } = await seen(world, id)
     return { outcomes, state, generation, url }

@@ -34,7 +34,7 @@ export interface World {
   close(): Promise<void>
 }
 
-const lifecycleTables = ['deployment', 'operation', 'team', 'api_token', 'member', 'invitation']
+const lifecycleTables = ['deployment', 'operation', 'team', 'api_token', 'member', 'invitation', 'instance']
 
 /** Opens a world; without guards, nothing but the statements themselves keeps states right. */
 export async function openWorld({ guards = true, cap = 1_000 } = {}): Promise<World> {
