@@ -33,7 +33,7 @@ const moments: readonly ((machine: Machine, id: string) => Promise<unknown>)[] =
   (machine, id) => until(async () => expect((await machine.apps()).has(id)).toBe(true)),
 ]
 
-test.concurrent(`kill -9 between accept and effect, ${rounds} times: all that was accepted is finished, once`, {
+test.concurrent(`R68 R78 kill -9 between accept and effect, ${rounds} times: all that was accepted is finished, once`, {
   timeout: longMs,
 }, async ({ machine }) => {
   const ids: string[] = []
@@ -59,7 +59,7 @@ test.concurrent(`kill -9 between accept and effect, ${rounds} times: all that wa
   expect(await machine.apps()).toEqual(new Map())
 })
 
-test.concurrent('kill -9 of the replica that holds a claim: the other one goes on within 15 s, without a second app', {
+test.concurrent('R68 R103 kill -9 of the replica that holds a claim: the other one goes on within 15 s, without a second app', {
   timeout: longMs,
 }, async ({ machine }) => {
   const measures = Math.min(10, Math.max(1, Math.floor(rounds / 2)))

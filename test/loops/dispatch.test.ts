@@ -111,7 +111,7 @@ test('a roll-out that waits is left when a newer wish comes', async () => {
   expect(stage.driver.liveRuns().map(({ run }) => run.image)).toEqual(['other'])
 })
 
-test('a full lane takes no more than its room, and does not starve another', async () => {
+test('R89 a full lane takes no more than its room, and does not starve another', async () => {
   const narrow = (usual: Effect[]) =>
     usual.map((effect) => (effect.kind === 'deployment.roll_out' ? { ...effect, concurrency: 3 } : effect))
   const healthy = await stage.deploy()
@@ -129,7 +129,7 @@ test('a full lane takes no more than its room, and does not starve another', asy
   for (const id of flood) expect((await stage.deployment(id)).state).toBe('HEALTHY')
 })
 
-test('a lane whose claims fail hinders no other lane', async () => {
+test('R107 a lane whose claims fail hinders no other lane', async () => {
   const healthy = await stage.deploy()
   const first = stage.replica()
   await stage.reaches(healthy, 'HEALTHY')

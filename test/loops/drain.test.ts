@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => stage.close())
 
-test('a call in flight is waited for, and its result is stored', async () => {
+test('R67 a call in flight is waited for, and its result is stored', async () => {
   const { driver, dispatcher } = stage.replica()
   const id = await stage.deploy()
   const first = driver.pauseAfter('ensure')
@@ -62,7 +62,7 @@ test('what waits is given back at once, and another replica goes on with it', as
   expect((await stage.operations(id))[0]).toMatchObject({ attempt: 2, failures: 0 })
 })
 
-test('what does not end in time is cut off and released as unknown; the next replica looks first', async () => {
+test('R67 what does not end in time is cut off and released as unknown; the next replica looks first', async () => {
   const { driver, dispatcher } = stage.replica()
   driver.faultNext('ensure', { kind: 'hang', done: true })
   const id = await stage.deploy()

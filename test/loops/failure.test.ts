@@ -44,7 +44,7 @@ test('back-off: full jitter below a bound that doubles from 0.5 s and stays at 6
   expect(backoffMs(1_000_000, () => 1)).toBe(60_000)
 })
 
-test('what fails is due again within its back-off, and counts', async () => {
+test('R71 what fails is due again within its back-off, and counts', async () => {
   const id = await stage.deploy()
   await stage.beneath((sql) => sql`update operation set failures = 4 where subject_id = ${id}`)
   const { driver, dispatcher } = stage.replica()
@@ -65,7 +65,7 @@ test('failures of a roll-out are bounded: the deployment is FAILED and says why'
   expect(await stage.operations(id)).toMatchObject([{ state: 'FAILED', attempt: 8 }])
 })
 
-test.each(['stop', 'remove'] as const)('%s never runs out of tries', async (call) => {
+test.each(['stop', 'remove'] as const)('R72 %s never runs out of tries', async (call) => {
   const { driver } = stage.replica()
   const id = await stage.deploy()
   await stage.reaches(id, 'HEALTHY')
@@ -79,7 +79,7 @@ test.each(['stop', 'remove'] as const)('%s never runs out of tries', async (call
   expect(stage.driver.liveRuns()).toEqual([])
 })
 
-test('what kills every worker that takes it is given up', async () => {
+test('R71 what kills every worker that takes it is given up', async () => {
   const id = await stage.deploy()
   await stage.beneath(
     (
@@ -91,6 +91,26 @@ test('what kills every worker that takes it is given up', async () => {
   expect((await stage.reaches(id, 'FAILED')).stateReason).toMatch(/gave up after 8 failures; .*worker died/)
   // Nothing is started any more; what may run all the same is stopped.
   expect(stage.driver.log().map(({ call }) => call)).toEqual(['stop'])
+})
+
+test('R71 one item that crashes at every try waits for its turn between two, and the others of its batch are done at once', async () => {
+  const poisoned = await stage.deploy({ image: 'poison' })
+  const others = await Promise.all(Array.from({ length: 20 }, () => stage.deploy()))
+  const { dispatcher } = stage.replica({
+    effects: (db, driver) => {
+      const resolveImage: typeof driver.resolveImage = (image, signal) =>
+        image === 'poison' ? Promise.reject(new Error('crashed')) : driver.resolveImage(image, signal)
+      return deploymentEffects(db, { ...driver, resolveImage }, testSealing)
+    },
+  })
+  for (const id of others) await stage.reaches(id, 'HEALTHY')
+  await until(async () => expect((await stage.operations(poisoned))[0]?.failures).toBeGreaterThan(0))
+  await dispatcher.drain(1_000)
+  const [row] = await stage.operations(poisoned)
+  // Its back-off grows with each try: what is not hurried does not burn its tries in the time that the others take.
+  expect(row?.failures).toBeLessThan(8)
+  expect(row?.attempt).toBe(row?.failures)
+  expect((await stage.deployment(poisoned)).state).toBe('BUILDING')
 })
 
 test('what is given up after it may have started leaves nothing running', async () => {

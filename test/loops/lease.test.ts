@@ -214,7 +214,7 @@ test.each(['before', 'after'] as const)(
   },
 )
 
-test('a stranger who holds the subject for longer than a statement waits: the end is stored afterwards', async () => {
+test('R67 a stranger who holds the subject for longer than a statement waits: the end is stored afterwards', async () => {
   const { driver, lines } = stage.replica({ lockTimeoutMs: 200 })
   const gate = driver.pauseAfter('ensure')
   const id = await stage.deploy()

@@ -59,7 +59,7 @@ test('the timer runs it again, give or take a tenth', async () => {
   for (const gap of gaps) expect(gap).toBeGreaterThan(34)
 })
 
-test('a pass that fails is told and counted, and the next one runs', async () => {
+test('R107 a pass that fails is told and counted, and the next one runs', async () => {
   const { loop, passes, lines, metrics } = gatedLoop({ everyMs: 5 })
   passes[0]?.end(new Error('no luck'))
   await until(() => expect(passes).toHaveLength(2))
@@ -72,7 +72,7 @@ test('a pass that fails is told and counted, and the next one runs', async () =>
   await loop.stop()
 })
 
-test('the deadline tells the pass to end, and what it cut off is counted as cut off', async () => {
+test('R106 the deadline tells the pass to end, and what it cut off is counted as cut off', async () => {
   const { loop, passes, metrics } = gatedLoop({ deadlineMs: 20 })
   await until(() => expect(passes[0]?.signal.aborted).toBe(true))
   passes[0]?.end()

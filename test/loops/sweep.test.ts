@@ -146,7 +146,7 @@ test('R73 one that has gone by itself meanwhile is done', async () => {
   expect(stage.removals(ref)).toEqual(['done'])
 })
 
-test('more than one batch goes in one pass, oldest first, and one of them that throws burns no other', async () => {
+test('R71 more than one batch goes in one pass, oldest first, and one of them that throws burns no other', async () => {
   const refs = await Promise.all(Array.from({ length: 20 }, () => stage.running()))
   const { driver, pass } = stage.sweeper()
   await pass()

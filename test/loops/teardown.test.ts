@@ -35,7 +35,7 @@ async function perSubject(round: string): Promise<Record<string, number>> {
 
 const passOf = (pool = stage.open({ slots: 1 })) => teardownLoop(pool.db, () => {}).pass(signal)
 
-test('an ended deployment without live work gets its teardown again, one of it, however many replicas look', async () => {
+test('R70 an ended deployment without live work gets its teardown again, one of it, however many replicas look', async () => {
   await putRows('a', 100, 'DELETING')
   await putRows('b', 100, 'EXPIRED')
   await Promise.all([passOf(), passOf(), passOf()])
@@ -100,7 +100,7 @@ test('what is overdue is ended once, with one teardown and one place given back,
   expect(events[0]?.n).toBe(450)
 })
 
-test('deployments that cannot be expired do not keep tokens from it', async () => {
+test('R107 deployments that cannot be expired do not keep tokens from it', async () => {
   await putRows('f', 1, 'HEALTHY', new Date(Date.now() - 1_000).toISOString())
   await stage.beneath(
     (
