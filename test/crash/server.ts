@@ -70,6 +70,8 @@ export async function openMachine() {
 
   return {
     sql,
+    /** Plaintext of the owner's. */
+    token,
     apps,
     /** The most apps that one deployment was ever seen to have at a time. */
     mostApps: () => most,

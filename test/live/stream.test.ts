@@ -1,8 +1,11 @@
 // What a client of a stream sees: events as they come, objects as they change, by GET and by POST, in the form of GraphQL
 // over SSE; and what it is told where there is no stream for it.
+import type { GraphQLInputObjectType } from 'graphql'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { schema } from '../../src/schema/schema.ts'
 import { createTeam, createToken, putDeployment } from '../fixture.ts'
 import { type LiveStage, openLiveStage, openStreams } from './stage.ts'
+import { until } from './until.ts'
 
 let stage: LiveStage
 beforeAll(async () => {
@@ -58,6 +61,49 @@ describe('events', () => {
     await stage.change(one)
     expect((await stream.next())?.data.events).toMatchObject({ subjectId: one, kind: 'mergeDeploymentEnv' })
     stream.cut()
+  })
+
+  test('every filter lets through what it lets through in the list, and each of them leaves something out', async () => {
+    const one = await stage.deploy()
+    const last = async (count: number) => {
+      const { nodes } = (await stage.api.call('{ events(last: 1) { nodes { cursor occurredAt subjectId version } } }'))
+        .data.events
+      expect(nodes[0]).toMatchObject({ subjectId: one, version: String(count) })
+      return nodes[0]
+    }
+    await stage.change(one)
+    const start = await until(() => last(2))
+    const whole = await stage.subscribe(events, { variables: { after: start.cursor } })
+    const { actor } = await createToken(stage.api.database.url, stage.api.team.teamId)
+    await stage.deploy()
+    await stage.change(one)
+    const from = new Date(Date.parse((await until(() => last(3))).occurredAt) + 1)
+    const filters: Record<string, unknown> = {
+      subject: one,
+      subjectType: 'Deployment',
+      kind: 'mergeDeploymentEnv',
+      actor: actor.id,
+      from,
+      to: from,
+    }
+    expect(Object.keys((schema.getType('EventFilter') as GraphQLInputObjectType).getFields()).sort()).toEqual(
+      Object.keys(filters).sort(),
+    )
+    const given = Object.entries(filters).map(([name, value]) => ({ after: start.cursor, filter: { [name]: value } }))
+    const streams = await Promise.all(given.map((variables) => stage.subscribe(events, { variables })))
+    await stage.change(await stage.deploy())
+    await until(() => expect(whole.told.length).toBe(6))
+    for (const [at, stream] of streams.entries()) {
+      const query = events
+        .replace('subscription', 'query')
+        .replace('{ cursor', '{ nodes { cursor')
+        .replace(/\}$/, '} }')
+      const list = (await stage.api.call(query, given[at])).data.events.nodes
+      await until(() => expect(stream.told.map(({ data }) => data.events)).toEqual(list))
+      expect(list.length).toBeLessThan(6)
+      stream.cut()
+    }
+    whole.cut()
   })
 
   test('of another team none is sent', async () => {
@@ -196,6 +242,16 @@ describe('no stream is opened', () => {
     await stream.over
     expect([stream.status, JSON.parse(stream.text()).errors[0].extensions.code]).toEqual([406, 'NOT_ACCEPTABLE'])
     await stage.empty()
+  })
+
+  test('and a query of a client that reads streams is answered as one, with one answer', async () => {
+    const stream = await stage.subscribe('{ limits { __typename } }')
+    await stream.over
+    expect([stream.status, stream.told, stream.completed()]).toMatchObject([
+      200,
+      [{ data: { limits: { __typename: 'Limits' } } }],
+      true,
+    ])
   })
 
   test('of two fields at once', async () => {
