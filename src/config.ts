@@ -37,7 +37,7 @@ export interface Config {
   readonly redisUrl: string | null
   /** Which addresses that are not public webhooks may be sent to. */
   readonly webhookAllow: Allowed
-  /** For how many days events, and operations that have ended, are kept. */
+  /** For how many days events, and operations and deliveries that have ended, are kept. */
   readonly retention: { readonly eventDays: number; readonly operationDays: number }
   /** Null: API tokens alone. */
   readonly oidc: { readonly issuer: string; readonly audience: string } | null

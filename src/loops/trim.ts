@@ -1,15 +1,15 @@
 // Removes what is past its time of keeping, batch by batch and each kind in its turn: answers to idempotency keys, the oldest
-// events, operations and instances that have ended. A kind that cannot be trimmed hinders no other.
+// events, operations, deliveries and instances that have ended. A kind that cannot be trimmed hinders no other.
 import { trimIdempotencyKeys } from '../resolvers/idempotency-key.ts'
 import type { Database } from '../resolvers/transition.ts'
-import { trimEvents, trimInstances, trimOperations } from '../resolvers/trim.ts'
+import { trimEvents, trimInstances, trimOperations, trimWebhookDeliveries } from '../resolvers/trim.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 1_000
 /** For how long an instance that was removed can still be looked up. */
 const instanceDays = 7
 
-/** For how many days what is kept is kept. */
+/** For how many days what is kept is kept; deliveries like operations. */
 export interface Retention {
   readonly eventDays: number
   readonly operationDays: number
@@ -24,6 +24,7 @@ export const trimLoop = (db: Database, { eventDays, operationDays }: Retention):
       () => trimIdempotencyKeys(db, batch),
       () => trimEvents(db, eventDays, batch),
       () => trimOperations(db, operationDays, batch),
+      () => trimWebhookDeliveries(db, operationDays, batch),
       () => trimInstances(db, instanceDays, batch),
     ]
     let moved = 0

@@ -5,6 +5,7 @@ import { quoted } from '../db/columns.ts'
 import { instanceMachine } from '../lifecycle/instance.ts'
 import { type Machine, statesOfKind } from '../lifecycle/machine.ts'
 import { operationMachine } from '../lifecycle/operation.ts'
+import { webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
 import type { Database } from './transition.ts'
 
 /**
@@ -38,3 +39,4 @@ const trimEnded = (machine: Machine) => {
 
 export const trimOperations = trimEnded(operationMachine)
 export const trimInstances = trimEnded(instanceMachine)
+export const trimWebhookDeliveries = trimEnded(webhookDeliveryMachine)

@@ -7,7 +7,7 @@ import { trimLoop } from '../../src/loops/trim.ts'
 import { redeployDeployment } from '../../src/resolvers/deployment.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
 import { retryOperation } from '../../src/resolvers/operation.ts'
-import { trimEvents, trimInstances, trimOperations } from '../../src/resolvers/trim.ts'
+import { trimEvents, trimInstances, trimOperations, trimWebhookDeliveries } from '../../src/resolvers/trim.ts'
 import { hold, mutating, untilBlocked } from '../interleave.ts'
 import { openStage, type Stage } from '../loops/fixture.ts'
 import { putDeployment, putOperation } from '../row.ts'
@@ -113,6 +113,19 @@ test('instances are gone a week after they were removed, and no other', async ()
     'ins_OFFLINE8',
     'ins_REMOVED6',
   ])
+})
+
+test('deliveries that ended long ago are removed, and none that is still to be made', async () => {
+  await stage.beneath(async (s) => {
+    await s`insert into webhook (id, state, team_id, url, filter, secret_changed_at, cursor)
+      values ('whk_one', 'ACTIVE', ${stage.teamId}, 'https://hooks.example/', '{}', now(), 0)`
+    await s`insert into webhook_delivery (id, state, team_id, webhook_id, position, subject_id, message_id, state_changed_at)
+      select 'whd_' || state || days, state, ${stage.teamId}, 'whk_one', row_number() over (), 'dep_one', 'm', now() - days * interval '1 day'
+      from unnest(array['PENDING', 'SENDING', 'DELIVERED', 'DEAD', 'DROPPED']) state, unnest(array[29, 31]) days`
+  })
+  expect(await trimWebhookDeliveries(stage.context.db, 30, 1_000)).toBe(3)
+  const left = (await sql<{ id: string }[]>`select id from webhook_delivery`).map(({ id }) => id.slice(4)).sort()
+  expect(left).toEqual(['DEAD29', 'DELIVERED29', 'DROPPED29', 'PENDING29', 'PENDING31', 'SENDING29', 'SENDING31'])
 })
 
 test('a pass goes through all that is too old, batch after batch, and one kind that fails hinders no other', async () => {
