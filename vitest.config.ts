@@ -31,6 +31,7 @@ export const longer = [
   'test/resources/crash.test.ts',
   'test/resources/measure.test.ts',
   'test/resources/provision.test.ts',
+  'test/schema/stuck.test.ts',
   'test/sweep/fuzz.test.ts',
   'test/sweep/*mutant.test.ts',
   'test/sweep/relay.test.ts',

@@ -24,14 +24,20 @@ export interface PassSeen {
 /** What a parent may say. */
 export type Order = 'pass' | 'end'
 
-const [url = '', workerId = ''] = process.argv.slice(2)
+const [url = '', workerId = '', callTimeoutMs = ''] = process.argv.slice(2)
 const log = createLog({ level: 'warn' })
 const metrics = createMetrics()
 const pool = openPool({ url, purpose: 'worker', slots: 8, statementTimeoutMs: 10_000 })
 const { db } = pool
 const driver = farDriver(process)
 const sealing = createSealing([{ id: 'simulation', bytes: Buffer.alloc(32, 7) }])
-const dispatcher = startDispatcher(deploymentEffects(db, driver, sealing), { db, metrics, log, workerId })
+const dispatcher = startDispatcher(deploymentEffects(db, driver, sealing), {
+  db,
+  metrics,
+  log,
+  workerId,
+  timing: { callTimeoutMs: Number(callTimeoutMs) },
+})
 const sequencer = startLoop(sequenceLoop(db), { metrics, log })
 const told: Told = (rule, count) => {
   countMoves(metrics, rule, count)

@@ -26,6 +26,8 @@ export interface Simulation {
   readonly delayMs: number
   /** From the start of a cycle to the next one; below the loop's own, the rest of the time is taken to have passed. */
   readonly everyMs: number
+  /** How long a call that starts something may take before its outcome is unknown. */
+  readonly callTimeoutMs: number
 }
 export const usual: Simulation = {
   instances: 100_000,
@@ -36,6 +38,7 @@ export const usual: Simulation = {
   seed: 1,
   delayMs: 10,
   everyMs: 60_000,
+  callTimeoutMs: 30_000,
 }
 
 export interface CycleSeen {
@@ -54,7 +57,7 @@ export interface CycleSeen {
   readonly durationMs: number
   /** Answers per second of the pass and replica, on average. */
   readonly perSecond: number
-  /** At the end: how long ago the one was asked that has waited longest. */
+  /** At the end: how long the one has run, or since it was asked about, that has waited longest. */
   readonly oldestAskedMs: number
   /** At the end: how long ago the oldest answer came, on hosts that answer and on the one that hangs. */
   readonly oldestCheckedMs: number
@@ -88,7 +91,8 @@ export async function simulate(url: string, asked: Simulation, tell: (line: stri
     await putFleet(sql, driver, { instances: asked.instances, everyMs: 60_000 }, tell)
     for (const host of hosts)
       driver.setHost(host, { delayMs: asked.delayMs, hangShare: host === hanging ? asked.hang : 0 })
-    for (let n = 1; n <= asked.replicas; n++) replicas.push(await startReplica(url, `replica-${n}`, driver))
+    for (let n = 1; n <= asked.replicas; n++)
+      replicas.push(await startReplica(url, `replica-${n}`, asked.callTimeoutMs, driver))
     return await run(sql, driver, replicas, asked, tell)
   } finally {
     await Promise.all(replicas.map(({ child }) => ended(child)))
@@ -155,7 +159,8 @@ async function look(sql: postgres.Sql, driver: FakeDriver, passes: readonly Prom
     select kind, count(*)::int as n from event where id > ${last?.id ?? 0} group by kind`
   const moved = (kind: string) => kinds.find((row) => row.kind === kind)?.n ?? 0
   const [ages] = await sql<{ asked: number; answering: number; hanging: number; noted: number }[]>`
-    select (count(*) filter (where checked_at >= ${last?.at ?? ''}::timestamptz))::int as noted, coalesce(extract(epoch from now() - min(asked_at)), 0)::float8 as asked,
+    select (count(*) filter (where checked_at >= ${last?.at ?? ''}::timestamptz))::int as noted,
+      coalesce(extract(epoch from now() - min(greatest(asked_at, started_at))), 0)::float8 as asked,
       coalesce(extract(epoch from now() - min(checked_at) filter (where left(incarnation, 1) <> ${hanging})), 0)::float8 as answering,
       coalesce(extract(epoch from now() - min(checked_at) filter (where left(incarnation, 1) = ${hanging})), 0)::float8 as hanging
     from instance where instance_id is not null`
@@ -188,8 +193,13 @@ async function isWell(sql: postgres.Sql): Promise<boolean> {
   return row?.well ?? false
 }
 
-async function startReplica(url: string, workerId: string, driver: FakeDriver): Promise<Replica> {
-  const child = fork(fileURLToPath(new URL('./replica.ts', import.meta.url)), [url, workerId])
+async function startReplica(
+  url: string,
+  workerId: string,
+  callTimeoutMs: number,
+  driver: FakeDriver,
+): Promise<Replica> {
+  const child = fork(fileURLToPath(new URL('./replica.ts', import.meta.url)), [url, workerId, String(callTimeoutMs)])
   serveDriver(driver.another(), child)
   return { child, loop: await said<Replica['loop'] & { ready: true }>(child, 'ready') }
 }
