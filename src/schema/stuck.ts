@@ -1,10 +1,9 @@
 // What is on its way for longer than it should be, with the calls that are a way out.
 import { machineOf } from '../lifecycle/machines.ts'
-import type { Subject } from '../resolvers/allowed-action.ts'
 import type { NodeRow } from '../resolvers/loader.ts'
-import type { OperationView } from '../resolvers/operation-read.ts'
 import { BadUserInput, sizeOf } from '../resolvers/page.ts'
-import { type StuckRow, stuck, waysOut } from '../resolvers/stuck.ts'
+import { type StuckRow, stuck } from '../resolvers/stuck.ts'
+import { waysOut } from '../resolvers/way-out.ts'
 import { builder, type SchemaContext } from './builder.ts'
 import { NodeRef } from './ref.ts'
 import { RemedyRef } from './refusal.ts'
@@ -34,15 +33,17 @@ const StuckRef = builder.objectRef<StuckRow>('Stuck').implement({
       description: 'The calls that this caller may make now and that lead out of it; advice where no call does.',
       resolve: async (row, _args, { actor, loaders }) => {
         const node = await loaders.node(row.id)
-        return waysOut(actor, row.entity, node, await subjectOf(row, node, loaders))
+        return waysOut(actor, row, node, await wholeOf(node, loaders))
       },
     }),
   }),
 })
 
-async function subjectOf(row: StuckRow, node: NodeRow | null, loaders: SchemaContext['loaders']) {
-  if (row.entity !== 'Operation' || node === null) return null
-  return (await loaders.node((node as OperationView).subjectId)) as Subject | null
+/** What it works on, is a run of, or is delivered to; null where it is whole by itself. */
+async function wholeOf(node: NodeRow | null, loaders: SchemaContext['loaders']): Promise<NodeRow | null> {
+  if (node === null) return null
+  const id = 'webhookId' in node ? node.webhookId : 'subjectId' in node ? node.subjectId : null
+  return typeof id === 'string' ? loaders.node(id) : null
 }
 
 builder.queryField('stuck', (t) =>
