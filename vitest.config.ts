@@ -36,6 +36,7 @@ export const longer = [
   'test/sweep/*mutant.test.ts',
   'test/sweep/relay.test.ts',
   'test/webhooks/deliver.test.ts',
+  'test/webhooks/race.test.ts',
 ]
 
 export default defineConfig({

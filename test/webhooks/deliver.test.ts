@@ -1,7 +1,7 @@
 // Webhooks from the event to the receiver, over real HTTP: what is sent, in which order, what becomes of failures, and that one
 // receiver never holds up another.
 import { createHmac } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { isRefusal } from '../../src/refusals.ts'
 import { deleteWebhook, updateWebhook } from '../../src/resolvers/webhook.ts'
 import { redeliverWebhookEvent } from '../../src/resolvers/webhook-delivery.ts'
@@ -13,6 +13,7 @@ let stage: Stage
 beforeAll(async () => {
   stage = await openStage()
 })
+afterEach(async () => void (await stage.forget()))
 afterAll(() => stage.close())
 
 let names = 0

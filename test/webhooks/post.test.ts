@@ -138,16 +138,6 @@ describe('what the receiver does', () => {
     expect(await send({ url })).toEqual({ kind: 'failed', status: null, reason: 'Nothing listens at the address.' })
     receiver = await startReceiver()
   })
-
-  test('a process that stops gives up what it was sending', async () => {
-    const stop = new AbortController()
-    receiver.answer = () => {
-      stop.abort()
-      return hang
-    }
-    const reason = 'It was given up because this process stopped.'
-    expect(await send({}, { signal: stop.signal })).toEqual({ kind: 'failed', status: null, reason })
-  })
 })
 
 describe('only what was checked is dialled', () => {

@@ -33,15 +33,18 @@ export interface ReplicaOptions extends Partial<Pick<DelivererTools, 'timing' | 
 export interface Replica extends Deliverer {
   readonly metrics: Metrics
   readonly lines: readonly string[]
-  /** Dies: what it does afterwards reaches no database. */
+  /** What it does from then on reaches no database, as if it had died. */
   kill(): Promise<void>
 }
 /** Quick, and patient enough for a machine that is busy. */
 export const timing = { pollMs: 30, limitMs: 2_000, leaseMs: 10_000, retryMs: [10, 10, 10, 10, 10, 10, 10] }
 
-export const openStage = async () => {
+/** Without guards the triggers are off, so that a mutant is stopped by nothing but the statements. */
+export const openStage = async ({ guards = true } = {}) => {
   const database = await createTestDatabase()
   const sql = postgres(database.url, { max: 6, onnotice: () => {} })
+  if (!guards)
+    for (const table of ['webhook', 'webhook_delivery']) await sql.unsafe(`alter table ${table} disable trigger user`)
   const team = await createTeam(database.url)
   const closing: (() => Promise<unknown>)[] = []
   const open = (wrap?: PoolOptions['wrap']) => {
@@ -74,6 +77,8 @@ export const openStage = async () => {
       if (isRefusal(made)) throw new Error(made.message)
       return { id: made.webhook.id, secret: String(made.secret) }
     },
+    /** Ends all webhooks that there are, so that the next test's events are none of theirs. */
+    forget: () => sql`update webhook set state = 'DISABLED', version = version + 1 where state = 'ACTIVE'`,
     /** So many events of a subject, with their positions. */
     async happens(subject: string, count = 1, teamId = team.teamId) {
       await sql`insert into event (occurred_at, team_id, subject_type, subject_id, kind, from_state, to_state, generation, version,
@@ -96,11 +101,7 @@ export const openStage = async () => {
         timing: { ...timing, ...options.timing },
       })
       closing.unshift(() => deliverer.drain())
-      const kill = async () => {
-        await pool.close({ timeoutMs: 0 })
-        await deliverer.drain()
-      }
-      return { ...deliverer, metrics, lines, kill }
+      return { ...deliverer, metrics, lines, kill: () => pool.close({ timeoutMs: 0 }) }
     },
     /** Waits until the deliveries of a webhook are in these states, in the order of their events. */
     untilStates: (webhookId: string, ...states: string[]) =>

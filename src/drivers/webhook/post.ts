@@ -21,8 +21,6 @@ export interface Letter {
 export interface PostOptions extends Checking {
   /** For all of it: finding the address, connecting, sending, the whole answer. */
   readonly limitMs?: number
-  /** The process stops. */
-  readonly signal?: AbortSignal
   /** Certificates that are trusted instead of the usual ones, PEM. */
   readonly ca?: string
   readonly now?: () => Date
@@ -37,19 +35,17 @@ const failed = (reason: string, status: number | null = null): Posted => ({ kind
 
 /** Sends it once. Delivered is any 2xx whose answer came to its end, or to 64 KB of it, in time. Never throws. */
 export async function post(letter: Letter, options: PostOptions): Promise<Posted> {
-  const { limitMs = 5_000, signal } = options
+  const { limitMs = 5_000 } = options
   const fault = urlFault(letter.url)
   if (fault !== null) return failed(`The URL ${fault}.`)
   const url = new URL(letter.url)
   const deadline = AbortSignal.timeout(limitMs)
-  const either = signal ? AbortSignal.any([signal, deadline]) : deadline
-  const checked = await checkedAddresses(url, options, either)
-  if (signal?.aborted) return failed('It was given up because this process stopped.')
+  const checked = await checkedAddresses(url, options, deadline)
   if (deadline.aborted) return failed(`The host was not found within ${limitMs} ms.`)
   if (checked.kind !== 'addresses') return failed(`The host ${checked.reason}.`)
   const { promise, resolve } = Promise.withResolvers<Posted>()
-  const sent = open(url, letter, options, checked.addresses, either)
-  sent.on('error', (error) => resolve(whyCut(error, deadline.aborted, limitMs, signal)))
+  const sent = open(url, letter, options, checked.addresses, deadline)
+  sent.on('error', (error) => resolve(whyCut(error, deadline.aborted, limitMs)))
   sent.on('response', (answer) => {
     const status = answer.statusCode ?? 0
     let bytes = 0
@@ -62,7 +58,7 @@ export async function post(letter: Letter, options: PostOptions): Promise<Posted
       if (bytes >= answerLimitBytes) end()
     })
     answer.on('end', end)
-    answer.on('error', (error) => resolve(whyCut(error, deadline.aborted, limitMs, signal)))
+    answer.on('error', (error) => resolve(whyCut(error, deadline.aborted, limitMs)))
   })
   // What upgrades or informs without end is ended by the deadline.
   sent.on('upgrade', (answer, socket) => {
@@ -116,8 +112,7 @@ function verdict(status: number): Posted {
   return failed(`The receiver answered ${status}.`, status)
 }
 
-function whyCut(error: Error, isLate: boolean, limitMs: number, signal: AbortSignal | undefined): Posted {
-  if (signal?.aborted) return failed('It was given up because this process stopped.')
+function whyCut(error: Error, isLate: boolean, limitMs: number): Posted {
   if (isLate) return failed(`The receiver did not answer within ${limitMs} ms.`)
   const { code = '' } = error as NodeJS.ErrnoException
   if (code === 'ECONNREFUSED') return failed('Nothing listens at the address.')
