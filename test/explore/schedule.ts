@@ -1,0 +1,79 @@
+// Which schedules there are. All of them are had depth first: each run follows a prefix and then preempts nobody, and tells
+// at every step what else could have been done; the last such step with something untried is where the next prefix ends.
+import type { Choose, Played, Step } from './scheduler.ts'
+
+/** How a run is asked for: it follows `choose` from its start to its end. */
+export type Run = (choose: Choose) => Promise<Played>
+
+/** Follows the prefix, then goes on with whoever moved last, as long as that can be. */
+export const following =
+  (prefix: string): Choose =>
+  (options, at) =>
+    prefix[at] ?? options[0] ?? ''
+
+/** How often a task was interrupted although it could have gone on, or its wait was ended. */
+export const preemptions = (steps: readonly Step[]): number =>
+  steps.filter(({ choice, options }, at) => costs(choice, options, steps[at - 1]?.choice)).length
+
+const costs = (choice: string, options: readonly string[], last: string | undefined) =>
+  /[a-z]/.test(choice) || (last !== undefined && choice !== last && options.includes(last))
+
+/** Every schedule there is, or, with a bound, every one that preempts at most so often. */
+export async function* everySchedule(run: Run, bound = Number.POSITIVE_INFINITY): AsyncGenerator<Played> {
+  for (let prefix: string | null = ''; prefix !== null; ) {
+    const played: Played = await run(following(prefix))
+    yield played
+    prefix = nextPrefix(played.steps, bound)
+  }
+}
+
+function nextPrefix(steps: readonly Step[], bound: number): string | null {
+  for (let at = steps.length - 1; at >= 0; at--) {
+    const { choice, options } = steps[at] as Step
+    const before = steps.slice(0, at)
+    const spent = preemptions(before)
+    const next = options
+      .slice(options.indexOf(choice) + 1)
+      .find((option) => spent + Number(costs(option, options, before.at(-1)?.choice)) <= bound)
+    if (next !== undefined) return before.map((step) => step.choice).join('') + next
+  }
+  return null
+}
+
+/** Schedules of tasks that have a random priority each, which changes at random now and then; the same for the same seed. */
+export async function* randomSchedules(run: Run, tasks: number, count: number, seed: number): AsyncGenerator<Played> {
+  const random = seeded(seed)
+  for (let nth = 0; nth < count; nth++) {
+    const rank = Array.from({ length: 2 * tasks }, random)
+    const rankOf = (option: string) =>
+      rank[/[a-z]/.test(option) ? tasks + option.charCodeAt(0) - 97 : Number(option)] ?? 0
+    yield await run((options) => {
+      if (random() < 0.2) rank[Math.floor(random() * rank.length)] = random()
+      return options.reduce((best, option) => (rankOf(option) > rankOf(best) ? option : best))
+    })
+  }
+}
+
+/** Numbers from 0 to 1 (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** Of all schedules that fail, one that preempts least. */
+export async function shrink(
+  run: Run,
+  fails: (played: Played) => Promise<boolean> | boolean,
+  worst: Played,
+): Promise<Played> {
+  const most = preemptions(worst.steps)
+  for (let bound = 0; bound < most; bound++) {
+    for await (const played of everySchedule(run, bound)) if (await fails(played)) return played
+  }
+  return worst
+}
