@@ -178,7 +178,7 @@ const damage: Readonly<Record<string, readonly [statements: string[], found: str
       'counters: team: its counter of deployments says 1, and there are 0',
     ],
   ],
-  'a counter that says too much': [
+  'R54 a counter that is stuck, and says more than there is': [
     ["update plan_usage set used = 3 where kind = 'secrets'"],
     ['counters: team: its counter of secrets says 3, and there are 1'],
   ],
