@@ -172,3 +172,19 @@ test('callers neither cancel nor repeat a restart', async () => {
   expect(await cancelOperation(stage.context, { id: work.id })).toMatchObject({ refusal: 'IllegalState' })
   expect(await retryOperation(stage.context, { id: work.id })).toMatchObject({ refusal: 'IllegalState' })
 })
+
+test('a roll-out that a release without instances has begun gets its instance when it is healthy, and it is asked about', async () => {
+  const { id } = await healthyDeployment(stage)
+  await stage.beneath(async (sql) => {
+    await sql`delete from instance where subject_id = ${id}`
+    await sql`update deployment set state = 'DEPLOYING' where id = ${id}`
+    await sql`update operation set state = 'PENDING', claim_token = null, due_at = now() where subject_id = ${id}`
+  })
+  const { instanceId, url } = await until(async () => {
+    await stage.dueNow()
+    return stage.reaches(id, 'HEALTHY')
+  })
+  expect(await instanceOf(stage.sql, id)).toMatchObject({ state: 'STARTING', instanceId, url })
+  await pass()
+  expect(await instanceOf(stage.sql, id)).toMatchObject({ state: 'ONLINE', instanceId })
+})
