@@ -135,6 +135,24 @@ test('R72 a removal that does not get through is kept with its reason and tried 
   expect(await stage.noted()).toEqual([])
 })
 
+test('R68 a replica that dies between its claim and the removal loses nothing; should it come late, it does nothing', async () => {
+  const ref = await stage.running()
+  const [dying, next] = [stage.sweeper(), stage.sweeper()]
+  await dying.pass()
+  await stage.graceEnds()
+  const gate = dying.driver.pauseBefore('remove')
+  const dead = dying.pass()
+  await gate.reached
+  expect(await next.pass()).toEqual({ moved: 0, unchanged: 1, skipped: 0 })
+  await stage.claimsEnd()
+  expect(await next.pass()).toEqual({ moved: 1, unchanged: 0, skipped: 0 })
+  // It is wanted again, by a newer wish, before the dead one wakes.
+  await stage.running(ref, 2)
+  gate.release()
+  expect(await dead).toEqual({ moved: 0, unchanged: 0, skipped: 1 })
+  expect(stage.runs(ref)).toBe(true)
+})
+
 test('R73 one that has gone by itself meanwhile is done', async () => {
   const ref = await stage.running()
   const { driver, pass } = stage.sweeper()
