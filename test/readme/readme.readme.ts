@@ -50,7 +50,7 @@ const freePort = (): Promise<number> =>
 
 beforeAll(async () => {
   execFileSync('git', ['clone', '--quiet', root, clone])
-  for (const shown of ['4000', '4001', '4002']) ports.set(shown, await freePort())
+  for (const shown of ['4000', '4001', '4002', '4003']) ports.set(shown, await freePort())
   outside = await startEmbeddedPostgres({ dataDir: join(folder, 'outside'), durable: false })
   const { PATH, HOME, LANG, TMPDIR } = process.env
   const path = (PATH ?? '')
