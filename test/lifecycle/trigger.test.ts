@@ -100,7 +100,7 @@ const inserts = {
   webhook: async (sql: Sql, state: string) => {
     const id = newId('Webhook')
     await sql`insert into webhook (id, state, team_id, url, filter, secret, secret_changed_at, cursor)
-      values (${id}, ${state}, ${world.team.teamId}, 'https://a.example', '{}', ${state === 'DELETED' ? null : 'sealed'}, now(), 0)`
+      values (${id}, ${state}, ${world.team.teamId}, 'https://a.example', '{}', ${['ACTIVE', 'DISABLED'].includes(state) ? 'sealed' : null}, now(), 0)`
     return id
   },
   webhook_delivery: async (sql: Sql, state: string) => {

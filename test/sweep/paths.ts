@@ -10,6 +10,9 @@ const depth = 3
 /** How many documents are asked for at once. */
 const maxAtOnce = 4
 
+/** Fields that tell of the moment: what is left of a budget, and until when the log is settled. */
+export const ofTheMoment = ['remaining', 'settledUntil']
+
 type Document = ReturnType<typeof documentsOf>[number]
 
 /** Every path that team A has, put into documents: to single objects by the ids of all that is its own, crossed ones too. */
@@ -34,7 +37,7 @@ export function everythingOf({ a }: Pick<World, 'a'>): Document[] {
   return documentsOf(all)
 }
 
-/** One document as team A, in halves where it costs too much at once. What is left of its budget is another each time, and left out. */
+/** One document as team A, in halves where it costs too much at once. What is another each time is left out. */
 export async function read(
   { api, a }: Pick<World, 'api' | 'a'>,
   { document, paths: asked }: Document,
@@ -48,7 +51,7 @@ export async function read(
     return { data: answers.map((answer) => answer.data), errors: faults.length > 0 ? faults : undefined }
   }
   return {
-    data: JSON.parse(JSON.stringify(data ?? null, (key, value) => (key === 'remaining' ? undefined : value))),
+    data: JSON.parse(JSON.stringify(data ?? null, (key, value) => (ofTheMoment.includes(key) ? undefined : value))),
     errors,
   }
 }

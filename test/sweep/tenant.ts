@@ -8,6 +8,7 @@ import { firstOf } from '../live/first.ts'
 import type { Answer, Api } from '../schema/api.ts'
 import { changedTables, fingerprint } from './fingerprint.ts'
 import type { Objects } from './maker.ts'
+import { ofTheMoment } from './paths.ts'
 import { validInputs } from './valid-input.ts'
 import { asked, leastArguments, nodeTypes, type Place, put, queries, resultSelection, selectionOf } from './walk.ts'
 import { idsOf, shownOf, type World } from './world.ts'
@@ -58,9 +59,12 @@ export function inputWith(
 export const outcomeOf = (answer: Answer, mutation: string): string =>
   answer.data?.[mutation]?.__typename ?? `${answer.status} ${answer.errors?.[0]?.extensions.code}`
 
-/** What an answer says, whatever was asked for; what is left of the budget is another each time. */
+/** What an answer says, whatever was asked for; but for what is another each time. */
 const toldBy = ({ data, errors }: Answer, text: string): string =>
-  JSON.stringify({ data, errors }).replaceAll(JSON.stringify(text).slice(1, -1), 'ID')
+  JSON.stringify({ data, errors }, (key, value) => (ofTheMoment.includes(key) ? undefined : value)).replaceAll(
+    JSON.stringify(text).slice(1, -1),
+    'ID',
+  )
 
 /** An id of each type that belongs to nothing. */
 const ofNothing = (type: string) => newId(type as IdEntity)
