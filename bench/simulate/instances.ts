@@ -80,7 +80,9 @@ function summaryOf(report: Report): string {
 const asked = readOptions()
 const dataDir = await mkdtemp(join(tmpdir(), 'pawl-simulation-'))
 const tell = (line: string) => process.stderr.write(`${line}\n`)
-const server = await startEmbeddedPostgres({ dataDir })
+/** Of a server for a fleet of that size; without it the embedded one is set up for a laptop. */
+const settings = { shared_buffers: '512MB', max_wal_size: '4GB' }
+const server = await startEmbeddedPostgres({ dataDir, settings })
 const takeDown = async () => {
   await server.stop()
   await rm(dataDir, { recursive: true, force: true })

@@ -112,12 +112,14 @@ async function run(
   const cycles: CycleSeen[] = []
   const broken: string[] = []
   let dead = new Set<string>()
+  let last = await newestEvent(sql)
   for (let left = -1; cycles.length < most && left !== 0; ) {
     const from = performance.now()
     const passes = replicas.map(({ child }) => passOf(child))
-    const looking = look(sql, driver, passes)
+    const looking = look(sql, driver, passes, last)
     if (cycles.length === 1) dead = new Set(driver.crashShare(share).map(({ subjectId }) => subjectId))
-    const { seen, faults } = await looking
+    const { seen, newest, faults } = await looking
+    last = newest
     cycles.push(seen)
     broken.push(...faults)
     tell(
@@ -146,20 +148,22 @@ async function run(
   return { cycles, dead: dead.size, restarts, broken }
 }
 
-/** Looks at one cycle from outside: what the world was asked and the events say between its start and its end. */
-async function look(sql: postgres.Sql, driver: FakeDriver, passes: readonly Promise<PassSeen>[]) {
+const newestEvent = async (sql: postgres.Sql): Promise<number> =>
+  Number((await sql`select coalesce(max(id), 0) as id from event`)[0]?.id)
+
+/** Looks at one cycle from outside: what the world was asked in it, and what events say since the end of the one before. */
+async function look(sql: postgres.Sql, driver: FakeDriver, passes: readonly Promise<PassSeen>[], last: number) {
   const before = driver.counts()
-  const [last] = await sql<
-    { id: string; at: string }[]
-  >`select coalesce(max(id), 0) as id, now()::text as at from event`
+  const [begun] = await sql<{ at: string }[]>`select now()::text as at`
   const done = await Promise.all(passes)
   const after = driver.counts()
   const answers = (kind: string) => (after[`observeInstance ${kind}`] ?? 0) - (before[`observeInstance ${kind}`] ?? 0)
+  const newest = await newestEvent(sql)
   const kinds = await sql<{ kind: string; n: number }[]>`
-    select kind, count(*)::int as n from event where id > ${last?.id ?? 0} group by kind`
+    select kind, count(*)::int as n from event where id > ${last} and id <= ${newest} group by kind`
   const moved = (kind: string) => kinds.find((row) => row.kind === kind)?.n ?? 0
   const [ages] = await sql<{ asked: number; answering: number; hanging: number; noted: number }[]>`
-    select (count(*) filter (where checked_at >= ${last?.at ?? ''}::timestamptz))::int as noted,
+    select (count(*) filter (where checked_at >= ${begun?.at ?? ''}::timestamptz))::int as noted,
       coalesce(extract(epoch from now() - min(greatest(asked_at, started_at))), 0)::float8 as asked,
       coalesce(extract(epoch from now() - min(checked_at) filter (where left(incarnation, 1) <> ${hanging})), 0)::float8 as answering,
       coalesce(extract(epoch from now() - min(checked_at) filter (where left(incarnation, 1) = ${hanging})), 0)::float8 as hanging
@@ -182,7 +186,7 @@ async function look(sql: postgres.Sql, driver: FakeDriver, passes: readonly Prom
     oldestHangingMs: (ages?.hanging ?? 0) * 1000,
     cpuMs: done.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
   }
-  return { seen, faults: done.flatMap(({ fault }) => (fault === null ? [] : [`a pass failed: ${fault}`])) }
+  return { seen, newest, faults: done.flatMap(({ fault }) => (fault === null ? [] : [`a pass failed: ${fault}`])) }
 }
 
 /** Whether nothing is OFFLINE or STARTING any more and nothing waits to be done. */
