@@ -56,8 +56,12 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
   const { toEnvironment, approvalId } = checked.value
   const { db, actor } = context
   const options = callOptions('promoteStack', input, { ...checked, expectedVersion: null })
-  const before = await answeredBefore(db, { ...causeOf(context), ...options })
-  if (before) return told(await usedBefore(context, 'promoteStack', stack, before))
+  const repeated = async () => {
+    const before = await answeredBefore(db, { ...causeOf(context), ...options })
+    return before && told(await usedBefore(context, 'promoteStack', stack, before))
+  }
+  const replayed = await repeated()
+  if (replayed) return replayed
 
   if (entityOfId(input.stackId) !== 'Stack') return notFound('stack', input.stackId)
   const approval = approvalId === null ? null : await approvalOf(db, actor.teamId, approvalId)
@@ -77,6 +81,9 @@ async function decide(context: Context, input: PromoteInput): Promise<Result<Pro
     seenAnother(plan, checked.expectedVersion) ??
     (await why.preflight(context, plan, approval))
   if (refusal) {
+    // What was looked at after the key may be the work of the very call that this one repeats.
+    const meanwhile = await repeated()
+    if (meanwhile) return meanwhile
     // What was looked at after the approval may be the work of that very approval, which is to be told then.
     const now = approval && (await approvalOf(db, actor.teamId, approval.id))
     if (now?.version !== approval?.version) throw new NameMoved()

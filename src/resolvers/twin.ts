@@ -88,8 +88,12 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
   const { toEnvironment, approvalId } = checked.value
   const { db, actor } = context
   const options = callOptions('twinResource', input, checked)
-  const before = await answeredBefore(db, { ...causeOf(context), ...options })
-  if (before) return told(await usedBefore(context, 'twinResource', resource, before))
+  const repeated = async () => {
+    const before = await answeredBefore(db, { ...causeOf(context), ...options })
+    return before && told(await usedBefore(context, 'twinResource', resource, before))
+  }
+  const replayed = await repeated()
+  if (replayed) return replayed
 
   // In this order: a twin that the plan shows was not made by an approval that is seen unused after it.
   const plan = await planTwin(db, actor.teamId, input.resourceId, toEnvironment)
@@ -102,7 +106,8 @@ async function decide(context: Context, input: TwinInput): Promise<Result<TwinPa
     seenAnother(plan, checked.expectedVersion) ??
     (await refuseTwin(context, plan)) ??
     (approval || toEnvironment === freeEnvironment ? null : await approvalRequired(context, plan))
-  if (refusal) return refusal
+  // What was looked at after the key may be the work of the very call that this one repeats.
+  if (refusal) return (await repeated()) ?? refusal
 
   const rule = (approval ? rules.twinResource : rules.twinFreely) as unknown as Rule
   const found = await transition(db, rule, callFor(context, plan, approval, options)).catch((error: unknown) => {

@@ -1,12 +1,22 @@
 // Promotions that meet a deletion, each other, or the last place of the plan: one statement decides from what its locks show.
 // In each race the winner is held half-way, moved and locked, while the loser has looked already and is seen to queue behind.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { promoteStack } from '../../src/resolvers/promotion.ts'
+import { openPool } from '../../src/db/client.ts'
+import { type PromotionPayload, promoteStack } from '../../src/resolvers/promotion.ts'
 import { withdrawPromotion } from '../../src/resolvers/promotion-decision.ts'
 import { deleteStack } from '../../src/resolvers/stack.ts'
-import { holdCounters, holdKey, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
+import { createGates, holdCounters, holdKey, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { room } from '../promotions/refusal-case.ts'
-import { openPromotionWorld, outcome, type PromotionWorld, pair, toEnvironment, unique } from '../promotions/world.ts'
+import {
+  accepted,
+  openPromotionWorld,
+  outcome,
+  type PromotionWorld,
+  pair,
+  toEnvironment,
+  unique,
+} from '../promotions/world.ts'
+import { contextFor } from '../row.ts'
 import { seenStack } from './stack-world.ts'
 import { chainOf, operationsOf } from './world.ts'
 
@@ -238,4 +248,23 @@ test('R86 two promotions race for the last place: one has it, and the other oneâ
   })
   const boundless = { name: 'promoteStack:new', from: 'c.n > 0 and u.used + c.n > u.cap', to: 'false' }
   expect(await play(bare.withMutants(boundless))).toMatchObject({ outcomes: ['accepted', 'accepted'] })
+})
+
+test('R22 R23 a repeat that has looked its key up before the first call won is told what that one was told', async () => {
+  const { stackId } = await pair(real)
+  const wish = {
+    stackId,
+    toEnvironment,
+    approvalId: await real.approved('STACK', stackId),
+    idempotencyKey: unique('k'),
+  }
+  const gates = createGates()
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const looked = gates.park('read:answeredBefore', { when: 'after' })
+  const repeat = underWay(promoteStack(contextFor(pool.db, real.team.actor), wish))
+  await looked.reached
+  const { operation } = accepted<PromotionPayload>(await promoteStack(real.context, wish))
+  looked.release()
+  expect(await repeat).toMatchObject({ replayed: true, operation: { id: operation.id } })
+  await pool.close()
 })

@@ -1,12 +1,21 @@
 // Twins that meet a deletion, a withdrawal, another twin or the last place: the approval is used up by the statement that
 // makes the twin and by nothing else, so whoever loses can use theirs later.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openPool } from '../../src/db/client.ts'
 import { withdrawPromotion } from '../../src/resolvers/promotion-decision.ts'
 import { createResource, deleteResource } from '../../src/resolvers/resource.ts'
-import { twinResource } from '../../src/resolvers/twin.ts'
-import { holdCounters, holdKey, type Mutation, underWay, untilBlocked } from '../interleave.ts'
+import { type TwinPayload, twinResource } from '../../src/resolvers/twin.ts'
+import { createGates, holdCounters, holdKey, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { room } from '../promotions/refusal-case.ts'
-import { openPromotionWorld, outcome, type PromotionWorld, toEnvironment, unique } from '../promotions/world.ts'
+import {
+  accepted,
+  openPromotionWorld,
+  outcome,
+  type PromotionWorld,
+  toEnvironment,
+  unique,
+} from '../promotions/world.ts'
+import { contextFor } from '../row.ts'
 import { chainOf, operationsOf } from './world.ts'
 
 let real: PromotionWorld
@@ -142,4 +151,18 @@ test('R86 two twins race for the last place: one has it, and the other one’s a
   expect(await seen(real, two.approval, two.name)).toEqual({ state: 'APPROVED', twins: 0 })
   await room(real, 'resources', null)
   expect(outcome(await use(real, two.id, two.approval))).toBe('accepted')
+})
+
+test('R22 R23 a repeat that has looked its key up before the first call won is told of the twin that is there', async () => {
+  const { id, approval } = await made(real)
+  const wish = { resourceId: id, toEnvironment, approvalId: approval, idempotencyKey: unique('k') }
+  const gates = createGates()
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const looked = gates.park('read:answeredBefore', { when: 'after' })
+  const repeat = underWay(twinResource(contextFor(pool.db, real.team.actor), wish))
+  await looked.reached
+  const { operation } = accepted<TwinPayload>(await twinResource(real.context, wish))
+  looked.release()
+  expect(await repeat).toMatchObject({ replayed: true, operation: { id: operation.id } })
+  await pool.close()
 })
