@@ -53,8 +53,8 @@ test('R16 a worker that was given up for dead and then succeeds writes nothing: 
 test('R16 without the claim in its statement it would write success over the work of another', async () => {
   const claim = {
     name: 'markDeploymentHealthy',
-    from: '"found_also"."claim_token" = $5::text',
-    to: '$5::text is not null',
+    from: '"found_also"."claim_token" = ',
+    to: `'' <> `,
   }
   const { after } = await lateSuccess(claim)
   expect(after.deployment.state).toBe('HEALTHY')
