@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Asked, passOf } from '../instances/fixture.ts'
 import { putInstance } from '../instances/row.ts'
-import { holdRow, type Mutation, underWay, untilBlocked } from '../interleave.ts'
+import { hold, holdRow, type Mutation, stalling, underWay, untilBlocked } from '../interleave.ts'
 import { withTriggersOff } from '../row.ts'
 import { openWorld, operationsOf, type World } from './world.ts'
 
@@ -201,4 +201,28 @@ test('what runs elsewhere is never asked about and never restarted', async () =>
   ])
   await passOf(real.pool.db, driver)
   expect(await operationsOf(real, id)).toEqual([])
+})
+
+test('R29 R33 the net under restarts queues nothing for what has got its work since it looked', async () => {
+  const net = 'requeueDeploymentRestart'
+  const key = 4_711
+  /** Two passes look at the same time; the second one decides when the first one has queued. */
+  const play = async (world: World, ...mutations: Mutation[]) => {
+    const id = await world.deployment({ state: 'HEALTHY' })
+    const { teamId } = world.team
+    const facts = { teamId, state: 'OFFLINE', runtime: 'PROCESS', subjectId: id, instanceId: null } as const
+    const instance = await putInstance(world.stranger, facts)
+    await world.stranger`update instance set restart_due_at = now() - interval '1 hour' where id = ${instance}`
+    const driver: Asked = { observeInstance: async () => ({ state: 'unknown', reason: 'nobody asks' }) }
+    const stall = await hold(world.stranger, `select pg_advisory_xact_lock(${key})`)
+    const late = underWay(passOf(world.openPool(2, [...stalling(net, 'deployment', key), ...mutations]).db, driver))
+    await untilBlocked(world.stranger, net)
+    await passOf(world.pool.db, driver)
+    await stall.release()
+    await late
+    return operationsOf(world, id)
+  }
+  expect(await play(real)).toEqual(['deployment.restart PENDING'])
+  const guard = { name: net, from: '"found"."version" = (select', to: '0 <> (select' }
+  expect(await play(bare, guard)).toHaveLength(2)
 })
