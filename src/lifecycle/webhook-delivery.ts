@@ -69,6 +69,15 @@ export const webhookDeliveryMachine = declareMachine({
       untold: 'always',
       description: 'It did not arrive: tried again later.',
     },
+    deferDelivery: {
+      from: ['PENDING'],
+      to: 'same',
+      by: ['deliver'],
+      refusal: 'IllegalState',
+      guard: 'an earlier one of its webhook and subject is postponed in the same statement',
+      untold: 'always',
+      description: 'Its turn comes no sooner than that of the one before it.',
+    },
     buryDelivery: {
       from: ['SENDING'],
       to: 'DEAD',

@@ -126,7 +126,11 @@ function endingOf(row: Delivery, attempt: Attempt, retryMs: readonly number[]): 
   const longestMs = attempt.kind === 'hopeless' ? undefined : retryMs[row.attempt - 1]
   if (longestMs === undefined) return end('dead', buryDelivery)
   // Full jitter: those that failed together do not come back together.
-  return end('failed', postponeDelivery, { afterMs: Math.round(Math.random() * longestMs) })
+  return end('failed', postponeDelivery, {
+    afterMs: Math.round(Math.random() * longestMs),
+    webhookId: row.webhookId,
+    subjectId: row.subjectId,
+  })
 }
 
 /** False when the claim was lost, or the database was away for as long as it lasts. */

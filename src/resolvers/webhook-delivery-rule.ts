@@ -6,12 +6,13 @@ import { quoted } from '../db/columns.ts'
 import { webhook } from '../db/webhook.ts'
 import { webhookDelivery } from '../db/webhook-delivery.ts'
 import { type WebhookDeliveryState, webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
-import { defineBirth, defineRule } from './transition.ts'
+import { defineBirth, defineCarried, defineRule } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
 import { isGone, isTold } from './webhook-rule.ts'
 
 type Delivery = typeof webhookDelivery
 const part = { table: webhookDelivery, machine: webhookDeliveryMachine } as const
+const waiting = sql.raw(quoted(['PENDING'] satisfies WebhookDeliveryState[]))
 const open = sql.raw(quoted(['PENDING', 'SENDING'] satisfies WebhookDeliveryState[]))
 const ofTold = sql`exists (select from ${webhook} w where w.id = ${webhookDelivery.webhookId} and ${isTold(sql`w.state`)})`
 
@@ -70,14 +71,22 @@ export const markDelivered = defineRule({
   },
 })
 
-/** It has not arrived: again after `afterMs`. */
+const inMs = sql`clock_timestamp() + ${intParam('afterMs')} * interval '1 millisecond'`
+
+/** What waits behind it, so that a claim need not look at all that waits for a receiver that is dead. */
+const behind = defineCarried<Delivery>({
+  ...part,
+  action: 'deferDelivery',
+  where: sql`${webhookDelivery.webhookId} = ${textParam('webhookId')} and ${webhookDelivery.subjectId} = ${textParam('subjectId')}
+    and ${webhookDelivery.state} in (${waiting}) and ${webhookDelivery.dueAt} < ${inMs} and ${webhookDelivery.id} <> ${textParam('id')}`,
+  set: () => ({ dueAt: inMs }),
+})
+
+/** It has not arrived: again after `afterMs`. Needs `webhookId` and `subjectId`. */
 export const postponeDelivery = defineRule({
   name: 'postponeDelivery',
-  subject: {
-    ...claimed,
-    action: 'postponeDelivery',
-    set: () => ({ ...heard(), dueAt: sql`clock_timestamp() + ${intParam('afterMs')} * interval '1 millisecond'` }),
-  },
+  subject: { ...claimed, action: 'postponeDelivery', set: () => ({ ...heard(), dueAt: inMs }) },
+  carries: [behind],
 })
 
 const buried = { ...claimed, action: 'buryDelivery', set: heard } as const

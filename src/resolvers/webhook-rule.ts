@@ -6,13 +6,15 @@ import { event } from '../db/event.ts'
 import { webhook } from '../db/webhook.ts'
 import { webhookDelivery } from '../db/webhook-delivery.ts'
 import { type WebhookState, webhookMachine } from '../lifecycle/webhook.ts'
-import { webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
+import { type WebhookDeliveryState, webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
 import { defineBirth, defineBorn, defineRule, type Part } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
 const part = { table: webhook, machine: webhookMachine } as const
 const byId = and(eq(webhook.id, textParam('id')), eq(webhook.teamId, textParam('teamId'))) as SQL
 const named = (...states: readonly WebhookState[]) => sql.raw(quoted(states))
+
+const waiting = sql.raw(quoted(['PENDING'] satisfies WebhookDeliveryState[]))
 
 /** What webhooks are told of, as a condition on the state of a webhook. */
 export const isTold = (state: SQL): SQL => sql`${state} in (${named('ACTIVE')})`
@@ -114,6 +116,9 @@ const told = defineBorn<typeof webhookDelivery, typeof webhook>({
     webhookId: sql`found.id`,
     position: sql`n.position`,
     subjectId: sql`n.subject_id`,
+    // No sooner than what it waits for: a claim that looks for what is due need not look at it before.
+    dueAt: sql`greatest(now(), (select max(o.due_at) from ${webhookDelivery} o where o.webhook_id = found.id
+      and o.subject_id = n.subject_id and o.state in (${waiting})))`,
   }),
 })
 

@@ -22,6 +22,7 @@ action           refusal effect PEN  SEN  DLV DEA DRO
 claimDelivery    refused -      SEN~ SEN~ -   -   -
 markDelivered    refused -      -    DLV~ -   -   -
 postponeDelivery refused -      -    PEN~ -   -   -
+deferDelivery    refused -      PEN~ -    -   -   -
 buryDelivery     refused -      -    DEA~ -   -   -
 dropDelivery     refused -      DRO~ DRO~ -   -   -
 `

@@ -107,6 +107,24 @@ const openOnes = async (...webhookIds: string[]) => {
   return row?.count
 }
 
+test('what waits behind a delivery that is postponed is due no sooner, nor is what comes after it', async () => {
+  const receiver = await stage.receiver()
+  receiver.answer = () => 500
+  const { id } = await stage.webhook(receiver)
+  const one = subject()
+  await stage.happens(one, 2)
+  const replica = stage.replica({ timing: { retryMs: [2_000_000_000] } })
+  const due = () => stage.sql`select due_at > now() + interval '1 minute' as later, status from webhook_delivery
+    where webhook_id = ${id} order by position`
+  await until(async () => expect((await due()).map(({ later }) => later)).toEqual([true, true]))
+  await stage.happens(one)
+  await stage.happens(subject())
+  await receiver.heard(2)
+  await until(async () => expect((await due()).map(({ later }) => later)).toEqual([true, true, true, true]))
+  expect((await due()).map(({ status }) => status)).toEqual([500, null, null, 500])
+  await replica.drain()
+})
+
 test('what is never answered well is dead after its attempts, and can be redelivered under the same id', async () => {
   const receiver = await stage.receiver()
   receiver.answer = () => 503
