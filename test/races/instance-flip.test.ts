@@ -203,7 +203,7 @@ test('what runs elsewhere is never asked about and never restarted', async () =>
   expect(await operationsOf(real, id)).toEqual([])
 })
 
-test('R29 R33 the net under restarts queues nothing for what has got its work since it looked', async () => {
+test('R29 R31 the net under restarts queues nothing for what has got its work since it looked', async () => {
   const net = 'requeueDeploymentRestart'
   const key = 4_711
   /** Two passes look at the same time; the second one decides when the first one has queued. */

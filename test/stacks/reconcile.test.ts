@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { deleteStack, redeployStack } from '../../src/resolvers/stack.ts'
 import { type Asked, askAgain, type InstanceSeen, instancesOf, passOf, restartsDue } from '../instances/fixture.ts'
+import { mutating } from '../interleave.ts'
 import { until } from '../loops/fixture.ts'
 import { on, openStackStage, type StackStage } from './fixture.ts'
 
@@ -91,6 +92,33 @@ test('one that waits for its time to be started again does not keep another one 
   await restartsDue(stage)
   await online(id, 'web', 'api')
   expect(stage.starts(id)).toEqual({ web: 3, api: 2 })
+})
+
+test('without that a service would wait for the back-off of another one', async () => {
+  const name = 'claimOperation:Stack'
+  const careless = mutating({ name, from: '(o.attempt > 0 or o.due_at <= now())', to: 'true' })
+  const { driver } = stage.replica({ wrap: careless })
+  const [id, other] = await Promise.all([stage.create(['web', 'api']), stage.create(['web'])])
+  const seen = await Promise.all([stage.comesTo(id, 'HEALTHY'), stage.comesTo(other, 'HEALTHY')])
+  const [ref, otherRef] = seen.map(({ id: subjectId, incarnation }) => (name: string) => ({
+    subjectId,
+    incarnation: `${incarnation}-${name}`,
+  }))
+  await stage.beneath(
+    (sql) => sql`update instance set recent_restarts = 1 where subject_id = ${id} and service = 'web'`,
+  )
+  for (const [of, service] of [
+    [ref, 'web'],
+    [ref, 'api'],
+    [otherRef, 'web'],
+  ] as const) {
+    driver.crash(of?.(service) as never)
+    await askAgain(stage)
+    await pass(driver)
+  }
+  // What was queued after it is done, and it still waits.
+  await until(async () => expect((await units(other)).web).toMatchObject({ state: 'ONLINE', restarts: 1 }))
+  expect((await units(id)).api).toMatchObject({ state: 'OFFLINE', restarts: 1 })
 })
 
 test('a service that dies again and again is given up: the stack is FAILED and says which and why, and the others run on', async () => {
