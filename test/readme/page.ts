@@ -63,7 +63,7 @@ export const anchorsOf = (page: string): string[] =>
 /** What differs from run to run, in one form: ids, times, ports, tokens, request ids, cursors, durations. */
 export const normal = (text: string): string =>
   text
-    .replace(/\b(dep|op|tok|team|res|stk|sec|mem|inv)_[0-9a-z]{26}\b/g, '$1_…')
+    .replace(/\b(dep|ins|op|tok|team|res|stk|sec|mem|inv)_[0-9a-z]{26}\b/g, '$1_…')
     .replace(/pawl_[0-9A-Za-z]{12}_[0-9A-Za-z]{36}/g, 'pawl_…')
     .replace(/(postgres|redis):\/\/pawl_[^'"\s]*/g, '$1://pawl_…')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')

@@ -102,9 +102,10 @@ describe('README', () => {
         check(step, terminal.served)
         return
       }
-      // A query may be asked again until the world has come to rest, as a reader would; a mutation is typed once.
+      // A query may be asked again until the world has come to rest, as a reader would, which is up to two minutes after an app
+      // has died; a mutation is typed once.
       const isQuery = /^ask '(\{|query)|^curl -s [^-]*$/.test(step.command)
-      const tries = isQuery && step.promised?.text !== '?' ? 100 : 1
+      const tries = isQuery && step.promised?.text !== '?' ? 600 : 1
       for (let left = tries; ; left--) {
         const { output, code } = await terminal.run(command, stepTimeoutMs)
         if (left > 1 && step.promised && missingLine(step.promised.text, output) !== null) continue
