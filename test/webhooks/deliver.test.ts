@@ -2,10 +2,13 @@
 // receiver never holds up another.
 import { createHmac } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { endTeams } from '../../src/loops/team-end.ts'
 import { isRefusal } from '../../src/refusals.ts'
-import { deleteWebhook, updateWebhook } from '../../src/resolvers/webhook.ts'
+import { createWebhook, deleteWebhook, updateWebhook } from '../../src/resolvers/webhook.ts'
 import { redeliverWebhookEvent } from '../../src/resolvers/webhook-delivery.ts'
+import { createTeam } from '../fixture.ts'
 import { until } from '../loops/fixture.ts'
+import { contextFor, withTriggersOff } from '../row.ts'
 import { hang, type Received, redirectTo } from './receiver.ts'
 import { heardOf, openStage, payloadOf, type Stage } from './stage.ts'
 
@@ -259,5 +262,25 @@ test('nobody is told of deliveries; a webhook without a filter is told of all el
     'Webhook',
     'Deployment',
   ])
+  await replica.drain()
+})
+
+test('with its team a webhook ends, its secret is erased and what is on its way is dropped', async () => {
+  const team = await createTeam(stage.url)
+  const context = contextFor(stage.db, team.actor)
+  const made = await createWebhook(context, { url: 'http://127.0.0.1:1/', filter: { kinds: ['deploy'] } })
+  if (isRefusal(made)) throw new Error(made.message)
+  const { id } = made.webhook
+  await stage.happens(subject(), 1, team.teamId)
+  const replica = stage.replica({ timing: { retryMs: [60_000] } })
+  await stage.untilStates(id, 'PENDING')
+  await withTriggersOff(stage.sql, async (tx) => {
+    await tx`update team set state = 'DELETION_REQUESTED', deletion_at = now() - interval '1 minute' where id = ${team.teamId}`
+  })
+  const cause = { actor: { kind: 'loop', id: 'teardown' }, requestId: 'test' }
+  await endTeams(stage.db, () => {}, cause, AbortSignal.timeout(10_000))
+  await stage.untilStates(id, 'DROPPED')
+  const [row] = await stage.sql`select state, secret, previous_secret from webhook where id = ${id}`
+  expect(row).toEqual({ state: 'DELETED', secret: null, previous_secret: null })
   await replica.drain()
 })
