@@ -21,6 +21,7 @@ const lateMs: number[] = []
 let wrong = 0
 /** How long what is missing is waited for. */
 const patienceMs = 10_000
+const lookEveryMs = 50
 const atOnce = 20
 
 async function follow(url: string, token: string): Promise<void> {
@@ -51,7 +52,7 @@ process.once('message', async ({ url, tokens, subscribers }: Start) => {
   process.once('message', ({ expected }: { expected: number }) => {
     const since = performance.now()
     const look = () => {
-      if (lateMs.length < expected && performance.now() - since < patienceMs) return void setTimeout(look, 50)
+      if (lateMs.length < expected && performance.now() - since < patienceMs) return void setTimeout(look, lookEveryMs)
       process.send?.({ lateMs: lateMs.sort((one, other) => one - other), wrong } satisfies Followed)
     }
     look()
