@@ -49,9 +49,11 @@ export const passOf = (
   told: Told = () => {},
 ) => reconcileInstancesLoop(db, driver, told).pass(signal)
 
-/** Whatever was asked about may be asked about again. */
-export const askAgain = (stage: Pick<Stage, 'beneath'>) =>
-  stage.beneath((sql) => sql`update instance set asked_at = null`)
+/** Whatever was asked about may be asked about again; of one subject, where it is named. */
+export const askAgain = (stage: Pick<Stage, 'beneath'>, subjectId: string | null = null) =>
+  stage.beneath(
+    (sql) => sql`update instance set asked_at = null where ${subjectId}::text is null or subject_id = ${subjectId}`,
+  )
 
 /** Every restart is due now, its work and its instance. */
 export const restartsDue = (stage: Pick<Stage, 'beneath' | 'dueNow'>) =>

@@ -1,8 +1,9 @@
 // What died is seen and started again, under the same address with a new id; what dies again and again is given up. Only "gone" of
 // the very run that was asked about counts: any doubt leaves everything as it is.
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { redeployDeployment } from '../../src/resolvers/deployment.ts'
 import {
+  type Asked,
   askAgain,
   eventsOf,
   healthyDeployment,
@@ -39,7 +40,7 @@ const restarted = (id: string, instanceId: string | null) =>
 test('a run that is gone: the deployment stays HEALTHY and is started once, with a new id under the same url', async () => {
   const { id, ref } = await healthyDeployment(stage)
   const before = await instanceOf(stage.sql, id)
-  const { url, version } = await stage.deployment(id).then((row) => ({ ...row, version: 0 }))
+  const { url } = await stage.deployment(id)
   expect(before).toMatchObject({
     state: 'ONLINE',
     generation: 1,
@@ -48,7 +49,7 @@ test('a run that is gone: the deployment stays HEALTHY and is started once, with
     instanceId: (await stage.deployment(id)).instanceId,
   })
   expect(await passOf(db, stage.driver)).toEqual({ ...nothing, unchanged: 1 })
-  await askAgain(stage)
+  await askAgain(stage, id)
   stage.driver.crash(ref, 'it exited with code 7')
   expect(await passOf(db, stage.driver)).toEqual({ ...nothing, moved: 1 })
   const after = await restarted(id, before.instanceId)
@@ -67,7 +68,38 @@ test('a run that is gone: the deployment stays HEALTHY and is started once, with
     'restartInstance',
     'markInstanceOnline',
   ])
-  expect(version).toBe(0)
+})
+
+describe('any doubt leaves it as it is:', () => {
+  const answers: Record<string, Asked['observeInstance']> = {
+    'an unknown answer': async () => ({ state: 'unknown', reason: 'No answer' }),
+    'a driver that throws': async () => Promise.reject(new Error('broken')),
+    'an answer that is none': async () => ({ state: 'lost' }) as never,
+  }
+  test.each(Object.entries(answers))('%s', async (_, observeInstance) => {
+    const { id, ref } = await healthyDeployment(stage)
+    const before = await instanceOf(stage.sql, id)
+    stage.driver.crash(ref)
+    expect(await passOf(db, { observeInstance })).toEqual({ ...nothing, skipped: 1 })
+    expect([await instanceOf(stage.sql, id), (await stage.operations(id)).length]).toEqual([before, 1])
+  })
+
+  test('R79 another run has taken its place while the driver was asked about the captured one', async () => {
+    const { id } = await healthyDeployment(stage)
+    const before = await instanceOf(stage.sql, id)
+    const asked: string[] = []
+    const observeInstance: Asked['observeInstance'] = async (ref, instanceId, signal) => {
+      await redeployDeployment(stage.context, { id })
+      await until(async () => expect(await stage.deployment(id)).toMatchObject({ state: 'HEALTHY', generation: 2 }))
+      asked.push(instanceId)
+      return stage.driver.observeInstance(ref, instanceId, signal)
+    }
+    expect(await passOf(db, { observeInstance })).toEqual({ ...nothing, unchanged: 1 })
+    expect(asked).toEqual([before.instanceId])
+    const after = await instanceOf(stage.sql, id)
+    expect(after).toMatchObject({ state: 'ONLINE', generation: 2, restarts: 0 })
+    expect([after.instanceId === before.instanceId, startsOf(stage.driver, id)]).toEqual([false, 2])
+  })
 })
 
 test('what was asked about a moment ago is left alone', async () => {
@@ -81,9 +113,8 @@ test('a crash loop: the back-off grows, and after five restarts it is given up w
   const waits: number[] = []
   for (let round = 1; round <= 5; round++) {
     const { instanceId } = await instanceOf(stage.sql, id)
-    const hold = stage.driver
-    hold.crash(ref, `it exited with code ${round}`)
-    await askAgain(stage)
+    stage.driver.crash(ref, `it exited with code ${round}`)
+    await askAgain(stage, id)
     expect(await passOf(db, stage.driver)).toMatchObject({ moved: 1 })
     const [row] = await stage.sql<
       { ms: number }[]
@@ -100,7 +131,7 @@ test('a crash loop: the back-off grows, and after five restarts it is given up w
     expect(seconds).toBeLessThanOrEqual(12 * 2 ** at)
   })
   stage.driver.crash(ref, 'it ran out of memory')
-  await askAgain(stage)
+  await askAgain(stage, id)
   await passOf(db, stage.driver)
   const reason =
     'crash loop: it was started again 5 times and never stayed up for 10 minutes; the last time: it ran out of memory'
