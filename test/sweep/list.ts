@@ -93,7 +93,9 @@ let nextPosition = 1_000_000_000
 /** Puts one more row into a list of team A. Rows of one moment are told apart by their ids. */
 export async function add(world: World, list: List, at: Date): Promise<void> {
   const { a, sql } = world
-  const owner = list.type === 'Query' ? a.own.Deployment : a.own[list.type]
+  // The work that an instance shows is that of its deployment.
+  const ofDeployment = list.type === 'Query' || (list.type === 'Instance' && list.of === 'Operation')
+  const owner = ofDeployment ? a.own.Deployment : a.own[list.type]
   // Whatever a row of the list refers to, it is a row of its owner.
   const refer = (type: string) => String(list.type === 'Query' || type === 'Member' ? a.own[type] : owner)
   await withTriggersOff(sql, async (tx) => {
