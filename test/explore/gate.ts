@@ -16,7 +16,7 @@ export const inTask = new AsyncLocalStorage<Gate>()
 
 /** The hook of the fake drivers: parks the call of a task before it acts, and after it has acted. */
 export const parkCall = async (when: 'before' | 'after', { call }: { readonly call: string }): Promise<void> =>
-  inTask.getStore()?.(`${call} ${when}`)
+  inTask.getStore()?.(`${when === 'before' ? 'call' : 'answer'} ${call}`)
 
 /** What the seat has sent and not had an answer to, and what its transaction holds. */
 export interface Doing {
@@ -84,7 +84,8 @@ export async function openSeat(
   async function run(statement: Statement): Promise<unknown[]> {
     const gate = inTask.getStore()
     if (!gate) return wrapped.run(statement).catch((error) => Promise.reject(toFault(error, true)))
-    const label = statementName(statement.sql) ?? statement.sql.slice(0, 40)
+    const name = statementName(statement.sql) ?? statement.sql.slice(0, 40)
+    const label = isRead(statement.sql) ? `look ${name}` : name
     for (let repeats = 0; ; repeats++) {
       await gate(label)
       try {
@@ -95,7 +96,7 @@ export async function openSeat(
           Object.assign(error as object, { code: '55P03', message: 'canceling statement due to lock timeout' })
         timedOut = false
         const rule = ruleFor(error, { sent: true, read: false })
-        if (rule.repeat !== 'conflict' || repeats === repeatsAtMost) throw toFault(error, true, { statement: label })
+        if (rule.repeat !== 'conflict' || repeats === repeatsAtMost) throw toFault(error, true, { statement: name })
       } finally {
         doing = { inFlight: false, holds: false }
       }

@@ -1,5 +1,6 @@
 // Which schedules there are. All of them are had depth first: each run follows a prefix and then preempts nobody, and tells
-// at every step what else could have been done; the last such step with something untried is where the next prefix ends.
+// at every step what else could have been done; the last such step with something untried is where the next prefix ends. Of
+// schedules that differ only in the order of steps that do not concern each other, one is played.
 import type { Choose, Played, Step } from './scheduler.ts'
 
 /** How a run is asked for: it follows `choose` from its start to its end. */
@@ -18,7 +19,7 @@ export const preemptions = (steps: readonly Step[]): number =>
 const costs = (choice: string, options: readonly string[], last: string | undefined) =>
   /[a-z]/.test(choice) || (last !== undefined && choice !== last && options.includes(last))
 
-/** Every schedule there is, or, with a bound, every one that preempts at most so often. */
+/** Every schedule that makes a difference, or, with a bound, every one that preempts at most so often. */
 export async function* everySchedule(run: Run, bound = Number.POSITIVE_INFINITY): AsyncGenerator<Played> {
   for (let prefix: string | null = ''; prefix !== null; ) {
     const played: Played = await run(following(prefix))
@@ -34,10 +35,33 @@ function nextPrefix(steps: readonly Step[], bound: number): string | null {
     const spent = preemptions(before)
     const next = options
       .slice(options.indexOf(choice) + 1)
+      .filter((option) => bound < Number.POSITIVE_INFINITY || !isRepeat(option, steps[at] as Step, before.at(-1)))
       .find((option) => spent + Number(costs(option, options, before.at(-1)?.choice)) <= bound)
     if (next !== undefined) return before.map((step) => step.choice).join('') + next
   }
   return null
+}
+
+/**
+ * Whether the two steps could change places without a difference, and the other order comes first: of all schedules that are
+ * the same but for such steps, the one that is least in the order of tasks is played, and has no such place.
+ */
+function isRepeat(option: string, { labels }: Step, last: Step | undefined): boolean {
+  if (last === undefined || !/\d/.test(option) || !/\d/.test(last.choice) || option >= last.choice) return false
+  return last.labels[option] === labels[option] && commute(last.label, String(labels[option]))
+}
+
+/**
+ * What a driver answers concerns its caller alone; calls of drivers touch no row, and statements no workload; a look sees what
+ * was committed, so only a commit can change what it sees. Whatever takes locks has its place.
+ */
+function commute(one: string, other: string): boolean {
+  const either = (is: (label: string) => boolean) => is(one) || is(other)
+  const both = (is: (label: string) => boolean) => is(one) && is(other)
+  const isCall = (label: string) => label.startsWith('call ')
+  if (either((label) => label.startsWith('answer '))) return true
+  if (either(isCall)) return !both(isCall)
+  return either((label) => label.startsWith('look ')) && !either((label) => label.endsWith(' commit'))
 }
 
 /** Schedules of tasks that have a random priority each, which changes at random now and then; the same for the same seed. */

@@ -20,6 +20,8 @@ export interface Step {
   readonly choice: string
   readonly options: readonly string[]
   readonly label: string
+  /** Where each task stood that could go on. */
+  readonly labels: Readonly<Record<string, string>>
 }
 
 export interface Played {
@@ -169,8 +171,11 @@ export async function play(
       const open = options()
       const choice = choose(open, steps.length)
       if (!open.includes(choice)) throw new Error(unplayable(steps, choice, open))
+      const labels = Object.fromEntries(
+        all.filter(parked).map(({ index, arrivals }) => [index, arrivals[0]?.label ?? '']),
+      )
       const label = await step(choice)
-      steps.push({ choice, options: open, label })
+      steps.push({ choice, options: open, label, labels })
     }
   } finally {
     await abandon()

@@ -22,11 +22,8 @@ export function exploreSubjects(...prefixes: string[]): void {
     await stage.close()
     const total = table.reduce((sum, { schedules }) => sum + schedules, 0)
     const seconds = table.reduce((sum, { ms }) => sum + ms, 0) / 1_000
-    const lines = table.map(
-      ({ name, schedules, finding }) => `${String(schedules).padStart(7)}  ${name}${finding ? '  FAILS' : ''}`,
-    )
     process.stdout.write(
-      `${lines.join('\n')}\n${String(total).padStart(7)}  schedules in ${Math.round(seconds)} s, ${Math.round(total / seconds)} per second\n`,
+      `${numberOf(total)}  schedules of ${prefixes.join(', ')} in ${Math.round(seconds)} s: ${Math.round(total / seconds)} per second\n`,
     )
   })
   const mine = (name: string) => prefixes.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))
@@ -39,9 +36,14 @@ export function exploreSubjects(...prefixes: string[]): void {
     const limits = cast.length > 2 ? { bound, random } : isManyStepped(name) ? { bound } : {}
     const explored = await new Meeting(stage, subjectNamed(subject), cast).explore(limits)
     table.push(explored)
+    process.stdout.write(lineOf(explored))
     expect(explored.finding === null ? '' : words(explored)).toBe('')
   })
 }
+
+const numberOf = (schedules: number) => String(schedules).padStart(7)
+const lineOf = ({ name, schedules, finding }: Explored) =>
+  `${numberOf(schedules)}  ${name}${finding ? '  FAILS' : ''}\n`
 
 class Named {
   readonly name: string
