@@ -30,7 +30,8 @@ const webhook = (t: Fields<{ readonly webhook: object } & calls.WebhookPayload>)
 const signingSecret = (t: Fields<calls.SecretPayload>) =>
   t.string({
     nullable: true,
-    description: 'What its receiver checks signatures with, `whsec_…`, when one was made. Shown once: null in a replay.',
+    description:
+      'What its receiver checks signatures with, `whsec_…`, when one was made. Shown once: null in a replay.',
     resolve: (row) => row.secret,
   })
 const urlForm =
