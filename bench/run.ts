@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { live } from './live.ts'
+import { loops } from './loops.ts'
 
 /** One line of the table; `reached` is null for what is only told. */
 export interface Figure {
@@ -18,7 +19,7 @@ export interface Bench {
   readonly figures: readonly Figure[]
 }
 
-const benches: Readonly<Record<string, () => Promise<Bench>>> = { live }
+const benches: Readonly<Record<string, () => Promise<Bench>>> = { live, loops }
 
 const name = process.argv[2] ?? ''
 const bench = benches[name]
