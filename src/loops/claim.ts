@@ -279,9 +279,10 @@ export class Claim {
 
   async #moves(rule: Rule, call: Parameters<typeof transition>[2]): Promise<boolean> {
     const { db, metrics } = this.#tools
-    const { kind } = await transition(db, rule, call)
+    const answer = await transition(db, rule, call)
+    const { kind } = answer
     const { machine, action } = rule.subject
-    if (kind === 'moved') countMoves(metrics, rule, 1)
+    if (answer.kind === 'moved') countMoves(metrics, rule, 1, answer.along)
     else metrics.transition(machine.entity, action, kind === 'missing' ? 'missing' : 'illegal_state')
     return kind === 'moved'
   }

@@ -34,7 +34,7 @@ export function moveOf(part: { machine: Part<LifecycleTable>['machine']; action:
   return move
 }
 
-/** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso, born0 … }`, each null when absent. */
+/** Prepares a rule's statement. Its rows are `{ found, moved, operation, foundAlso, movedAlso, born0, along0 … }`, each null when absent. */
 export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   const { subject, reads, also, carries = [], bears = [] } = rule
   const locked: Locked[] = [{ cte: 'found', part: subject }]
@@ -77,7 +77,9 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   if (rule.closesPlan) ctes.push(['closed', closeStep()])
   if (rule.called)
     ctes.push(['remembered', remember(sql`moved m cross join found`, work !== null, rule.result?.(foundRow))])
-  return read(db, rule.name, ctes, [
+  const others = [...carried.map(({ cte }) => cte), ...bears.map((_, at) => `born_${at}`)]
+  const counts = others.map((cte, at) => [`along${at}`, sql<number>`(select count(*)::int from ${ident(cte)})`])
+  const shown: Shown[] = [
     ['found', 'found', subject.table],
     ['moved', 'moved', subject.table, sql`moved.id = found.id`],
     ...(work
@@ -93,7 +95,8 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
     ...(also ? [['foundAlso', 'found_also', also.table, sql`true`] as const] : []),
     ...(also ? [['movedAlso', 'moved_also', also.table, sql`true`] as const] : []),
     ...shownBorn(bears),
-  ])
+  ]
+  return read(db, rule.name, ctes, shown, Object.fromEntries(counts))
 }
 
 /** Prepares a birth's statement. Its rows are `{ moved, operation, born0 … }`; none when the key was used before. */
@@ -163,19 +166,22 @@ const taken = (
   takes.map(({ kind, when }) => ({ source, before, kind, by, when: when?.(rowAs(table, 'r'), rowAs(table, 'b')) }))
 const takenBorn = (born: Born, at: number): Count[] => taken(`born_${at}`, born.table, born.takes)
 
+type Shown = readonly [field: string, cte: string, table: PgTable, on?: SQL]
+
 /** Puts the steps together: what the final SELECT shows of which CTE, the first one leading and the rest joined to it. */
 function read(
   db: PostgresJsDatabase,
   name: string,
   ctes: readonly (readonly [string, SQL])[],
-  shown: readonly (readonly [field: string, cte: string, table: PgTable, on?: SQL])[],
+  shown: readonly Shown[],
+  counts: Readonly<Record<string, SQL<number>>> = {},
 ) {
   const steps = new Map(ctes.map(([cte, body]) => [cte, db.$with(cte, {}).as(body)]))
-  const fields = Object.fromEntries(shown.map(([field, cte, table]) => [field, getTableColumns(alias(table, cte))]))
+  const rows = Object.fromEntries(shown.map(([field, cte, table]) => [field, getTableColumns(alias(table, cte))]))
   const [[, first] = ['', ''], ...rest] = shown
   let query = db
     .with(...steps.values())
-    .select(fields)
+    .select({ ...rows, ...counts } as typeof rows)
     .from(steps.get(first) as never)
     .$dynamic()
   for (const [, cte, , on] of rest) query = query.leftJoin(steps.get(cte) as never, on)

@@ -52,6 +52,8 @@ export interface Moved<T extends LifecycleTable, U extends LifecycleTable = Life
   readonly operation: Operation | null
   /** The rows that were born with it, in the order of the rule; empty where the answer was lost and had to be read back. */
   readonly born: readonly unknown[]
+  /** How many rows each of the rule's `carries` moved and then each of its `bears` made; none where the answer was lost and read back. */
+  readonly along?: readonly number[]
   /** The event's facts, where the answer was lost and had to be read back. */
   readonly data?: Record<string, unknown> | null
 }
@@ -92,6 +94,7 @@ interface FoundRow {
   movedAlso?: unknown
   born0?: unknown
   born1?: unknown
+  [count: `along${number}`]: number | undefined
 }
 
 /**
@@ -148,7 +151,14 @@ const moved = <T extends LifecycleTable, U extends LifecycleTable>(row: FoundRow
   also: (row.movedAlso ?? null) as Row<U> | null,
   operation: (row.operation ?? null) as Operation | null,
   born: [row.born0, row.born1].filter((born) => born != null),
+  along: alongOf(row),
 })
+
+function alongOf(row: FoundRow): number[] {
+  const counts: number[] = []
+  for (let count = row.along0; count !== undefined; count = row[`along${counts.length}`]) counts.push(count)
+  return counts
+}
 
 function parameters(call: Call, operations: number): Record<string, unknown> {
   return {

@@ -1,7 +1,12 @@
 // How instances live: each start has an id of its own, what is rolled out anew takes the place of what was there, what cannot be
 // started waits for longer each time, and a restart that has lost its work gets it again.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { redeployDeployment, startDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
+import {
+  deleteDeployment,
+  redeployDeployment,
+  startDeployment,
+  stopDeployment,
+} from '../../src/resolvers/deployment.ts'
 import { cancelOperation, retryOperation } from '../../src/resolvers/operation.ts'
 import { openStage, type Stage, startsOf, until } from '../loops/fixture.ts'
 import { askAgain, eventsOf, healthyDeployment, instanceOf, instancesOf, passOf, restartsDue } from './fixture.ts'
@@ -187,4 +192,29 @@ test('a roll-out that a release without instances has begun gets its instance wh
   expect(await instanceOf(stage.sql, id)).toMatchObject({ state: 'STARTING', instanceId, url })
   await pass()
   expect(await instanceOf(stage.sql, id)).toMatchObject({ state: 'ONLINE', instanceId })
+})
+
+test('what moves along with a deployment is counted like any other move', async () => {
+  const own = await openStage()
+  try {
+    const { metrics } = own.replica()
+    const { id } = await healthyDeployment(own)
+    await redeployDeployment(own.context, { id })
+    await own.reaches(id, 'HEALTHY')
+    await deleteDeployment(own.context, { id })
+    await own.reaches(id, 'DELETED')
+    const told = await own.sql<{ kind: string; count: number }[]>`
+      select kind, count(*)::int as count from event where subject_type = 'Instance' group by 1 order by 1`
+    const line = /pawl_transitions_total\{entity="instance",action="(\w+)",outcome="moved"\} ([1-9]\d*)/g
+    // Counted a moment after it was stored.
+    await until(async () => {
+      const counted = Object.fromEntries(
+        [...(await metrics.text()).matchAll(line)].map(([, kind, count]) => [kind, Number(count)]),
+      )
+      expect(counted).toEqual(Object.fromEntries(told.map(({ kind, count }) => [kind, count])))
+    })
+    expect(told.map(({ kind }) => kind)).toEqual(['markInstanceOnline', 'registerInstance', 'removeInstance'])
+  } finally {
+    await own.close()
+  }
 })

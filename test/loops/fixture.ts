@@ -11,7 +11,7 @@ import type { Timing } from '../../src/loops/claim.ts'
 import { deploymentEffects } from '../../src/loops/deployment-effect.ts'
 import { type Dispatcher, startDispatcher } from '../../src/loops/dispatch.ts'
 import type { Effect } from '../../src/loops/effect.ts'
-import { createMetrics } from '../../src/metrics.ts'
+import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { type DeploymentPayload, deploy } from '../../src/resolvers/deployment.ts'
 import type { Database } from '../../src/resolvers/transition.ts'
 import { createTestDatabase } from '../database.ts'
@@ -25,6 +25,7 @@ export interface Replica {
   readonly workerId: string
   /** Lines of its log, as `level message field=value …`. */
   readonly lines: readonly string[]
+  readonly metrics: Metrics
 }
 export interface ReplicaOptions {
   readonly timing?: Partial<Timing>
@@ -129,14 +130,15 @@ export async function openStage(options: FakeDriverOptions = {}) {
       const lines: string[] = []
       const usual = deploymentEffects(pool.db, own, testSealing)
       const workerId = `worker-${replicas.length + 1}`
+      const metrics = createMetrics({ strict: true })
       const dispatcher = startDispatcher(more.effects?.(pool.db, own, usual) ?? usual, {
         db: pool.db,
-        metrics: createMetrics({ strict: true }),
+        metrics,
         log: keepingLog(lines),
         workerId,
         timing: { pollMs: 50, ...more.timing },
       })
-      const replica = { dispatcher, driver: own, pool, workerId, lines }
+      const replica = { dispatcher, driver: own, pool, workerId, lines, metrics }
       replicas.push(replica)
       return replica
     },
