@@ -127,12 +127,17 @@ export const requestPromotion = (context: Context, input: RequestInput): Promise
     const { toEnvironment, ...policies } = checked.value
     const options = callOptions('requestPromotion', input, { ...checked, expectedVersion: null })
     const planOf = () => planPromotion(context.db, context.actor.teamId, input.stackId, toEnvironment, policies)
-    const before = await askedBefore(context, 'requestPromotion', options)
-    if (before) return 'refusal' in before ? before : { ...before, plan: await planOf() }
+    const repeated = async () => {
+      const before = await askedBefore(context, 'requestPromotion', options)
+      return before && ('refusal' in before ? before : { ...before, plan: await planOf() })
+    }
+    const replayed = await repeated()
+    if (replayed) return replayed
     const plan = entityOfId(input.stackId) === 'Stack' ? await planOf() : null
     if (!plan) return notFound('stack', input.stackId)
     const refusal = await refuseRequest(context, plan)
-    if (refusal) return refusal
+    // What was looked at after the key may be what followed from the very call that this one repeats.
+    if (refusal) return (await repeated()) ?? refusal
     const wish = { ...policies, subjectId: plan.source.id, toEnvironment, digest: plan.digest, plan: shownPlan(plan) }
     const made = await bringApproval(context, 'requestPromotion', wish, options)
     return 'refusal' in made ? made : { ...made, plan }

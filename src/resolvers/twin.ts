@@ -48,12 +48,16 @@ export const requestTwin = (context: Context, input: TwinRequestInput): Promise<
     const { toEnvironment } = checked.value
     const options = callOptions('requestTwin', input, { ...checked, expectedVersion: null })
     const planOf = () => planTwin(context.db, context.actor.teamId, input.resourceId, toEnvironment)
-    const before = await askedBefore(context, 'requestTwin', options)
-    if (before) return 'refusal' in before ? before : { ...before, plan: await planOf() }
+    const repeated = async () => {
+      const before = await askedBefore(context, 'requestTwin', options)
+      return before && ('refusal' in before ? before : { ...before, plan: await planOf() })
+    }
+    const replayed = await repeated()
+    if (replayed) return replayed
     const plan = await planOf()
     if (!plan) return notFound('resource', input.resourceId)
     const refusal = await refuseTwin(context, plan)
-    if (refusal) return refusal
+    if (refusal) return (await repeated()) ?? refusal
     // Nothing is copied, so the policies say nothing here.
     const policies = { envPolicy: 'KEEP_TARGET', secretPolicy: 'KEEP_TARGET' } as const
     const wish = {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPool } from '../../src/db/client.ts'
 import { type PromotionPayload, promoteStack } from '../../src/resolvers/promotion.ts'
 import { withdrawPromotion } from '../../src/resolvers/promotion-decision.ts'
+import { type RequestPayload, requestPromotion } from '../../src/resolvers/promotion-request.ts'
 import { deleteStack } from '../../src/resolvers/stack.ts'
 import { createGates, holdCounters, holdKey, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { room } from '../promotions/refusal-case.ts'
@@ -266,5 +267,20 @@ test('R22 R23 a repeat that has looked its key up before the first call won is t
   const { operation } = accepted<PromotionPayload>(await promoteStack(real.context, wish))
   looked.release()
   expect(await repeat).toMatchObject({ replayed: true, operation: { id: operation.id } })
+  await pool.close()
+})
+
+test('R22 R23 a request that is repeated so is answered as it was, though its source has ended since', async () => {
+  const { stackId } = await pair(real)
+  const wish = { stackId, toEnvironment, idempotencyKey: unique('k') }
+  const gates = createGates()
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const looked = gates.park('read:answeredBefore', { when: 'after' })
+  const repeat = underWay(requestPromotion(contextFor(pool.db, real.team.actor), wish))
+  await looked.reached
+  const { approval } = accepted<RequestPayload>(await requestPromotion(real.context, wish))
+  accepted(await deleteStack(real.context, { id: stackId }))
+  looked.release()
+  expect(await repeat).toMatchObject({ replayed: true, approval: { id: approval.id } })
   await pool.close()
 })
