@@ -1,6 +1,6 @@
 // What the process driver tells of one very run, and of all that it made: the contract, and what it says when the run dies
 // while it is asked, or when the disk does not answer.
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkHealth } from '../../src/drivers/runtime/process-health.ts'
@@ -51,6 +51,24 @@ describe('process driver: one run', () => {
     expect(await fixture.driver.listOwned(calm)).toMatchObject({
       value: expect.arrayContaining([expect.objectContaining(ref)]),
     })
+  })
+
+  test('R92 R93 what was made before there were installations is listed from the first call that is let through on', async () => {
+    const ref = newRef()
+    await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    const path = join(fixture.folderOf(ref), 'state.json')
+    const { installation: _, ...before } = JSON.parse(await readFile(path, 'utf8'))
+    await writeFile(path, JSON.stringify(before))
+    const listed = async () => {
+      const owned = await fixture.driver.listOwned(calm)
+      return owned.kind === 'done' && owned.value.some(({ subjectId }) => subjectId === ref.subjectId)
+    }
+    expect(await listed()).toBe(false)
+    await run(fixture.driver, specOf(ref, 'healthy'), fenceOf(ref, 1))
+    expect(await listed()).toBe(true)
+    // Nor does another's call take it over.
+    await run(fixture.another({ installation: 'another' }), specOf(ref, 'healthy'), fenceOf(ref, 2))
+    expect(await listed()).toBe(true)
   })
 
   test('R93 a folder that cannot be read is no empty list; one that was never made is', async () => {

@@ -29,7 +29,7 @@ const stateSchema = z.strictObject({
   version: z.literal(1),
   subjectId: z.string(),
   incarnation: z.string(),
-  /** The one that made it; absent from what was made before there was one, which is nobody's to sweep. */
+  /** The one that made it; absent from what was made before there was one: nobody's to sweep, until a call comes. */
   installation: z.string().optional(),
   fence: z.strictObject({
     generation: z.int(),
@@ -65,7 +65,8 @@ export const workloadKey = (ref: WorkloadRef): string | null =>
 
 /**
  * The state that a call which was let through goes on with. Whichever call is an operation's first, what was said of
- * the operation before does not hold for this one.
+ * the operation before does not hold for this one. What was made before there were installations belongs from now on to the one
+ * whose call was let through: it holds the claim, and nobody else may sweep it.
  */
 export function admittedState(
   before: WorkloadState | null,
@@ -77,14 +78,14 @@ export function admittedState(
     version: 1 as const,
     subjectId,
     incarnation,
-    installation,
     port: null,
     run: null,
     ended: [],
     changedAt: 0,
   }
   const state = before ?? { ...blank, verdict: null, starts: 0 }
-  return { ...state, ...(firstCallOfOperation ? { verdict: null, starts: 0 } : {}), fence: next }
+  const first = firstCallOfOperation ? { verdict: null, starts: 0 } : {}
+  return { ...state, ...first, installation: before?.installation ?? installation, fence: next }
 }
 
 /** Whether the workload has a port of its own, used or not. */
