@@ -3,9 +3,9 @@
 import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import { event } from '../db/event.ts'
 import { team } from '../db/team.ts'
-import { lastPosition, positionAfter } from './event-feed.ts'
-import { type EventView, events } from './event-read.ts'
-import { BadUserInput, cursorOf } from './page.ts'
+import { horizonOf, lastPosition, positionAfter } from './event-feed.ts'
+import { type EventView, events, factsOf } from './event-read.ts'
+import { BadUserInput } from './page.ts'
 import type { Database } from './transition.ts'
 
 /** How many positions one statement looks at, however few of them are wanted. */
@@ -21,14 +21,6 @@ export interface Wanted {
 /** What was trimmed while it was read: what is written so far has a gap at its end. */
 export class TrimmedMeanwhile extends Error {
   override readonly name = 'TrimmedMeanwhile'
-}
-
-/** Through which position the log was trimmed. */
-export async function horizonOf(db: Database): Promise<number> {
-  const [row] = await db.execute<{ horizon: string }>(
-    sql`/* read:event.horizon */ select coalesce(max(trimmed_through), 0) as horizon from event_horizon`,
-  )
-  return Number(row?.horizon)
 }
 
 /** All that is wanted after a position and has one by now, page by page. Throws `TrimmedMeanwhile`. */
@@ -82,20 +74,4 @@ export async function isTeam(db: Database, id: string): Promise<boolean> {
 }
 
 /** One event as one line of JSON. */
-export const lineOf = (row: EventView): string =>
-  JSON.stringify({
-    cursor: cursorOf(events, row.teamId, row),
-    occurredAt: row.occurredAt,
-    teamId: row.teamId,
-    kind: row.kind,
-    subjectType: row.subjectType,
-    subjectId: row.subjectId,
-    from: row.fromState,
-    to: row.toState,
-    generation: row.generation,
-    version: String(row.version),
-    actor: { kind: row.actorKind, id: row.actorId },
-    requestId: row.requestId,
-    operation: row.operationId === null ? null : { id: row.operationId },
-    data: row.data,
-  })
+export const lineOf = (row: EventView): string => JSON.stringify(factsOf(row))

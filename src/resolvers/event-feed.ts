@@ -74,7 +74,8 @@ export async function eventPageOf(
 export const cursorAt = (teamId: string, position: number): string =>
   cursorOf(events, teamId, { position } as EventView)
 
-async function assertKept(db: Database, teamId: string, position: number): Promise<void> {
+/** Through which position the log was trimmed; 0 when it never was. */
+export async function horizonOf(db: Database): Promise<number> {
   const statement = statementOf(db, 'read:event.horizon', () =>
     db
       .select({ through: sql<string>`${trimmedThrough}` })
@@ -82,6 +83,10 @@ async function assertKept(db: Database, teamId: string, position: number): Promi
       .prepare('read:event.horizon'),
   )
   const [row] = await statement.execute({})
-  const through = Number(row?.through ?? 0)
+  return Number(row?.through ?? 0)
+}
+
+async function assertKept(db: Database, teamId: string, position: number): Promise<void> {
+  const through = await horizonOf(db)
   if (position < through) throw new EventsLagged(cursorAt(teamId, through))
 }
