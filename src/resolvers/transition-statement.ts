@@ -1,6 +1,6 @@
 // The one statement in which a decision is made and stored: lock the rows, decide from what the lock shows, and let every
 // write select FROM that decision (a CTE that matches nothing does not undo its siblings). Built once per rule and named,
-// so that the server plans it once. Locks are taken in this order: subject, operation, counters.
+// so that the server plans it once. Locks are taken in this order: subject, instances, operation, counters (transition-lock.ts).
 import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { alias, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
@@ -52,7 +52,7 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   }
   const foundRow = rowAs(subject.table, 'found')
   const held = carried.map(({ part, from }) => ({ cte: from, part }))
-  // Before the row that goes with the subject: subject, what is part of it, operation.
+  // The order of locks: subject, what is part of it, the row that goes with it.
   const ctes: [string, SQL][] = lockSteps([...locked.slice(0, 1), ...held, ...locked.slice(1)], rule.name)
   ctes.push(['go', sql`select found.id as subject_id from ${sources} where ${sql.join(conditions, sql` and `)}`])
   ctes.push(['moved', update(subject, 'found', sources)])
