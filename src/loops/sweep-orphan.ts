@@ -59,7 +59,9 @@ export async function removeOrphans(db: Database, holder: Holder, log: Log, sign
   const since = await databaseNow(db)
   const listed = await bounded(signal, listTimeoutMs, (limited) => holder.listOwned(limited))
   if (listed.kind !== 'done') {
-    log.warn('what a driver has cannot be told: no orphan is looked for', { ...facts, outcome: detailOf(listed) })
+    // A pass that was cut off has learnt nothing that anybody should look into.
+    if (!signal.aborted)
+      log.warn('what a driver has cannot be told: no orphan is looked for', { ...facts, outcome: detailOf(listed) })
     return { moved: 0, unchanged: 0, skipped: 1 }
   }
   const generations = new Map(listed.value.map((held) => [keyOf(held), held.generation]))

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../src/db/embedded.ts'
 import {
   assertNotControlPlane,
@@ -52,9 +52,10 @@ describe('embedded cluster for resources', () => {
     expect(await second.listOwned(calm)).toEqual({ kind: 'done', value: [] })
     await expect(stat(join(dataDir, 'provision'))).rejects.toThrow('ENOENT')
     const [one, other] = [specOf(newRef()), specOf(newRef())]
+    // Whoever asks while the other one is still at it may be told so, and asks again.
     const made = await Promise.all([
-      doneValue(first.provision(one, fenceOf(one, 1), calm)),
-      doneValue(second.provision(other, fenceOf(other, 1), calm)),
+      vi.waitFor(() => doneValue(first.provision(one, fenceOf(one, 1), calm)), 60_000),
+      vi.waitFor(() => doneValue(second.provision(other, fenceOf(other, 1), calm)), 60_000),
     ])
     const address = join(dataDir, 'provision', 'address.json')
     expect((await stat(address)).mode & 0o777).toBe(0o600)

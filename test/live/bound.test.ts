@@ -126,7 +126,12 @@ describe('who goes leaves nothing', () => {
     }
     await stage.empty()
     await expect
-      .poll(() => new Promise<number>((resolve) => stage.api.server.http.getConnections((_, count) => resolve(count))))
+      .poll(
+        () => new Promise<number>((resolve) => stage.api.server.http.getConnections((_, count) => resolve(count))),
+        {
+          timeout: 10_000,
+        },
+      )
       .toBe(0)
     expect(stage.api.logged.filter((line) => line.includes('"level":"error"'))).toEqual([])
   }, 60_000)
