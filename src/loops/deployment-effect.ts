@@ -6,16 +6,13 @@ import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { unitsOf } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
-import type { Database, Rule } from '../resolvers/transition.ts'
+import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { deploymentRestart } from './deployment-restart.ts'
 import { refOf, type Subject, start, stop, type Tools, whenStopped } from './deployment-workload.ts'
-import { type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+import { type Effect, type Ending, ended, movedOn, rule, untilDone, type Work } from './effect.ts'
 import { filledIn } from './filled-in.ts'
 import { runtimeOf } from './instance-runtime.ts'
-
-const movedOn: Ending = { kind: 'moved-on' }
-const rule = (of: unknown) => of as Rule
 
 /** The effects that move deployments, on one database and one runtime driver. */
 export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {

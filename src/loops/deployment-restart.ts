@@ -4,13 +4,9 @@
 import * as rules from '../resolvers/deployment-restart-rule.ts'
 import { maxRecentRestarts, toBeStarted } from '../resolvers/instance-check.ts'
 import { subjectOf } from '../resolvers/operation.ts'
-import type { Rule } from '../resolvers/transition.ts'
 import { crashLoop } from './crash-loop.ts'
 import { type Subject, start, type Tools, whenStopped } from './deployment-workload.ts'
-import { type Effect, type Ending, ended, type Work } from './effect.ts'
-
-const movedOn: Ending = { kind: 'moved-on' }
-const rule = (of: unknown) => of as Rule
+import { type Effect, type Ending, ended, movedOn, rule, type Work } from './effect.ts'
 
 export const deploymentRestart = (tools: Tools): Effect => ({
   kind: 'deployment.restart',

@@ -39,6 +39,11 @@ export type Ending =
   /** The subject has moved on: a newer wish, or nothing left to do. */
   | { readonly kind: 'moved-on' }
 
+/** The subject is not as this claim was for. */
+export const movedOn: Ending = { kind: 'moved-on' }
+/** A rule of any subject, as endings name it. */
+export const rule = (of: unknown) => of as Rule
+
 export interface Effect {
   /** The operation's kind. */
   readonly kind: string

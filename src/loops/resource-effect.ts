@@ -6,17 +6,15 @@ import { type Outcome, refused } from '../drivers/outcome.ts'
 import type { Provisioner, ResourceConnection, ResourceRef, ResourceSpec } from '../drivers/provision/driver.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/resource-rule.ts'
-import type { Database, Rule } from '../resolvers/transition.ts'
+import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { discreet } from './discreet.ts'
-import { detailOf, type Effect, type Ending, ended, untilDone, type Work } from './effect.ts'
+import { detailOf, type Effect, ended, movedOn, rule, untilDone, type Work } from './effect.ts'
 
 type Subject = NonNullable<Awaited<ReturnType<typeof subjectOf<'Resource'>>>>
 /** The provisioner of a type. */
 export type Provisioners = (type: Subject['type']) => Provisioner
 
-const movedOn: Ending = { kind: 'moved-on' }
-const rule = (of: unknown) => of as Rule
 const refOf = (subject: Subject): ResourceRef => ({ subjectId: subject.id, incarnation: subject.incarnation })
 
 /** Failures after which a provision is given up; what it made is removed before the resource becomes FAILED. */

@@ -1,13 +1,14 @@
-// The effects of a stack: roll-out and teardown of all its services; a restart has a file of its own. Each claim starts from the row as it is now and may be
-// repeated at any point: what has become of a service is stored as soon as it is known, under the fence of generation and claim.
+// The effects of a stack: roll-out and teardown of all its services; a restart has a file of its own. Each claim starts from the
+// row as it is now and may be repeated at any point: what has become of a service is stored as soon as it is known, under the
+// fence of generation and claim.
 import { done, type Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { unitsOf } from '../resolvers/instance-rule.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-rule.ts'
-import type { Database, Rule } from '../resolvers/transition.ts'
+import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
-import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
+import { detailOf, type Effect, type Ending, ended, movedOn, rule, type Work } from './effect.ts'
 import { type Filled, filledIn } from './filled-in.ts'
 import { runtimeOf } from './instance-runtime.ts'
 import { stackRestart, type Tools } from './stack-restart.ts'
@@ -24,9 +25,6 @@ import {
   type Texts,
   worstOf,
 } from './stack-workload.ts'
-
-const movedOn: Ending = { kind: 'moved-on' }
-const rule = (of: unknown) => of as Rule
 
 /** The effects that move stacks, on one database and one runtime driver. */
 export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Sealing): Effect[] {
@@ -46,7 +44,7 @@ export function stackEffects(db: Database, driver: RuntimeDriver, sealing: Seali
         const subject = await subjectOf(db, 'Stack', work.operation)
         if (!subject) return movedOn
         await stopOpen(tools, work, subject)
-        return failedWith([...failuresOf(subject), outcome].join('; '), failedAll(subject, outcome))
+        return failedWith(tools, subject, [...failuresOf(subject), outcome].join('; '), failedAll(subject, outcome))
       },
     },
     {
@@ -81,11 +79,17 @@ const failuresOf = (subject: Subject): string[] =>
 const stopOpen = async ({ driver }: Tools, work: Work, subject: Subject): Promise<Outcome<unknown>> =>
   worstOf(await all(openOf(subject).map(({ name }) => serviceCalls(driver, work, subject, name).stop())))
 
-const failedWith = (outcome: string, more: object = {}): Ending => ({
+const unitsOfAll = ({ driver }: Tools, { services }: Subject) =>
+  unitsOf(
+    runtimeOf(driver),
+    services.map(({ name }) => name),
+  )
+
+const failedWith = (tools: Tools, subject: Subject, outcome: string, more: object = {}): Ending => ({
   kind: 'finish',
   rule: rule(rules.markStackFailed),
   outcome,
-  values: { placed: JSON.stringify(more), removed: '' },
+  values: { placed: JSON.stringify(more), removed: '', ...unitsOfAll(tools, subject) },
 })
 
 async function rollOut(tools: Tools, work: Work, subject: Subject): Promise<Ending> {
@@ -120,16 +124,13 @@ async function prepare({ driver }: Tools, work: Work, subject: Subject): Promise
 }
 
 /** Stores the addresses and forgets what was removed; null when the stack or the claim has moved on. */
-async function begin({ driver }: Tools, work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
+async function begin(tools: Tools, work: Work, subject: Subject, addresses: Texts): Promise<Subject | null> {
   const entries = Object.entries(addresses).map(([name, address]) => [name, { ...subject.placed[name], address }])
   const placed = Object.fromEntries(entries)
   const values = {
     placed: JSON.stringify(placed),
     removed: droppedOf(subject).join(','),
-    ...unitsOf(
-      runtimeOf(driver),
-      subject.services.map(({ name }) => name),
-    ),
+    ...unitsOfAll(tools, subject),
   }
   const outcome = 'the services are being started'
   return (await work.move(rule(rules.rollOutStack), { ...values, outcome })) ? { ...subject, placed } : null
@@ -156,15 +157,21 @@ async function startAll(tools: Tools, work: Work, subject: Subject, filled: Fill
   if (outcomes.includes(null)) return movedOn
   const worst = worstOf(outcomes as Outcome<Settled>[])
   if (worst.kind !== 'done') return ended(worst, rule(rules.markStackFailed), '')
-  return conclude(subject, outcomes as { value: Settled }[])
+  return conclude(tools, subject, outcomes as { value: Settled }[])
 }
 
-function conclude(subject: Subject, outcomes: readonly { value: Settled }[]): Ending {
+function conclude(tools: Tools, subject: Subject, outcomes: readonly { value: Settled }[]): Ending {
   const failures = outcomes.flatMap(({ value }, index) =>
     value.state === 'FAILED' ? [`${subject.services[index]?.name}: ${value.reason}`] : [],
   )
-  if (failures.length > 0) return failedWith(failures.join('; '))
-  return { kind: 'finish', rule: rule(rules.markStackHealthy), outcome: `${outcomes.length} services are healthy` }
+  if (failures.length > 0) return failedWith(tools, subject, failures.join('; '))
+  const values = unitsOfAll(tools, subject)
+  return {
+    kind: 'finish',
+    rule: rule(rules.markStackHealthy),
+    outcome: `${outcomes.length} services are healthy`,
+    values,
+  }
 }
 
 /** Nothing can be started: what is refused for all of them ends the roll-out, and what ran before is stopped first. */
@@ -172,7 +179,7 @@ async function endedEarly(tools: Tools, work: Work, subject: Subject, outcome: O
   if (outcome.kind !== 'refused') return ended(outcome, rule(rules.markStackFailed), '')
   const { reason } = outcome
   const left = await stopOpen(tools, work, subject)
-  if (left.kind === 'done') return failedWith(reason, failedAll(subject, reason))
+  if (left.kind === 'done') return failedWith(tools, subject, reason, failedAll(subject, reason))
   const said = `${reason}; what ran before is not stopped yet, ${detailOf(left)}`
   return { kind: 'postpone', outcome: said, failed: true }
 }

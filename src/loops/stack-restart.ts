@@ -6,10 +6,10 @@ import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { maxRecentRestarts, type ToBeStarted, toBeStarted } from '../resolvers/instance-check.ts'
 import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-restart-rule.ts'
-import type { Database, Rule } from '../resolvers/transition.ts'
+import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { crashLoop } from './crash-loop.ts'
-import { detailOf, type Effect, type Ending, ended, type Work } from './effect.ts'
+import { detailOf, type Effect, type Ending, ended, movedOn, rule, type Work } from './effect.ts'
 import { filledIn } from './filled-in.ts'
 import {
   addressesOf,
@@ -37,8 +37,6 @@ interface Ended extends Due {
   readonly settled: Settled
 }
 
-const movedOn: Ending = { kind: 'moved-on' }
-const rule = (of: unknown) => of as Rule
 const finish = (of: unknown, outcome: string, values: Readonly<Record<string, string>>): Ending => ({
   kind: 'finish',
   rule: rule(of),

@@ -161,10 +161,18 @@ export const progressStack = defineRule({
   carries: [...settles, units.removesOlder(isSettled)],
 })
 
+/** The run of a service that has settled at this generation, told by a release that knew of no instances. */
+const known = sql`(select p from jsonb_extract_path(found.placed, s.service) p where (p ->> 'generation')::int = found.generation)`
+const registersKnown = units.registersInstances('Stack', {
+  instanceId: sql`${known} ->> 'instanceId'`,
+  url: sql`${known} ->> 'url'`,
+})
+
 export const markStackHealthy = defineRule({
   name: 'markStackHealthy',
   subject: { ...ofSubject, action: 'markStackHealthy' },
   also: succeeds,
+  bears: [registersKnown],
   carries: [units.removesOlder()],
 })
 
@@ -176,6 +184,7 @@ export const markStackFailed = defineRule({
     set: (found) => ({ stateReason: textParam('outcome'), placed: placedNow(found) }),
   },
   also: fails,
+  bears: [registersKnown],
   // What ran before of services that have failed was stopped, too.
   carries: [
     units.goesOffline((of) => sql`${become(of.service)} ->> 'reason'`, sql`${units.ofSubject} and ${hasFailed}`),
