@@ -101,7 +101,7 @@ export interface ToBeStarted {
   readonly dueInMs: number
 }
 
-/** What is to be started again of that subject at its generation, or is on its way. */
+/** What is to be started again of that subject at its generation, or is on its way; what runs already is left alone. */
 export async function toBeStarted(
   db: Database,
   { id, generation }: { readonly id: string; readonly generation: number },
@@ -111,6 +111,6 @@ export async function toBeStarted(
       recent_restarts as "recentRestarts",
       greatest(0, coalesce(extract(epoch from restart_due_at - clock_timestamp()) * 1000, 0))::float8 as "dueInMs"
       from instance where subject_id = ${id} and generation = ${generation} and runtime <> 'EXTERNAL'
-        and state in (${sql.raw(quoted(waiting))}) and (restart_due_at is not null or ${stateIn(['STARTING'] satisfies InstanceState[])})`)),
+        and state in (${sql.raw(quoted(waiting))}) and (restart_due_at is not null or (${stateIn(['STARTING'] satisfies InstanceState[])} and instance_id is null))`)),
   ]
 }
