@@ -36,8 +36,8 @@ export const webhookDelivery = pgTable(
   (table) => [
     stateCheck(webhookDeliveryMachine),
     uniqueIndex('webhook_delivery_once').on(table.webhookId, table.position).where(sql`redelivery_of is null`),
-    index('webhook_delivery_due')
-      .on(table.dueAt)
+    index('webhook_delivery_turn')
+      .on(table.webhookId, table.dueAt)
       .where(stateIn(['PENDING', 'SENDING'])),
     index('webhook_delivery_order')
       .on(table.webhookId, table.subjectId, table.position)
@@ -47,6 +47,9 @@ export const webhookDelivery = pgTable(
     index('webhook_delivery_passing')
       .on(table.state, table.stateChangedAt)
       .where(stateIn(['PENDING', 'SENDING'])),
+    index('webhook_delivery_heard')
+      .on(table.webhookId, table.stateChangedAt)
+      .where(stateIn(['DELIVERED', 'DEAD'])),
     index('webhook_delivery_ended')
       .on(table.stateChangedAt)
       .where(stateIn(['DELIVERED', 'DEAD', 'DROPPED'])),
