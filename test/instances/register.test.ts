@@ -122,10 +122,12 @@ describe('registerInstance', () => {
     // What Pawl runs does not count.
     await putInstance(world.sql, { teamId: team.teamId, state: 'ONLINE', runtime: 'PROCESS' })
     const { instance } = await world.register({ name: 'only' }, team.token)
-    expect(await world.register({ name: 'more' }, team.token)).toMatchObject({
-      code: 'QUOTA_EXCEEDED',
-      remedies: [{ query: 'instances' }],
-    })
+    const full = await world.register({ name: 'more' }, team.token)
+    expect(full).toMatchObject({ code: 'QUOTA_EXCEEDED', remedies: [{ query: 'instances' }] })
+    expect(full.message).toContain('removeInstance')
+    const list = 'query ($filter: InstanceFilter) { instances(filter: $filter) { nodes { id } } }'
+    const { data } = await world.api.call(list, full.remedies[0].arguments, team.token)
+    expect(data.instances.nodes).toEqual([{ id: instance.id }])
     expect(await world.remove({ id: instance.id }, team.token)).toMatchObject({ instance: { state: 'REMOVED' } })
     expect(await world.remove({ id: instance.id }, team.token)).toMatchObject({ code: 'ILLEGAL_STATE' })
     expect(await countedInstances(world.sql, team.teamId)).toEqual({ used: 0, live: 0 })
