@@ -62,15 +62,16 @@ export const pageCost = (args: PageArgs) => ({ field: 1, multiplier: sizeOf(args
 /** Declares `<Name>Connection` and `<Name>Edge`. */
 export function connectionOf<R>(ref: ObjectRef<Types, R>, order: string) {
   const { name } = ref as unknown as { name: string }
+  const several = `${name.replace(/y$/, 'ie')}s`
   const edge = builder.objectRef<{ node: R; cursor: string }>(`${name}Edge`).implement({
-    description: `A row of a list of ${name}s with its place.`,
+    description: `A row of a list of ${several} with its place.`,
     fields: (t) => ({
       node: t.field({ type: ref as never, description: `The ${name}.`, resolve: (row) => row.node as never }),
       cursor: t.exposeString('cursor', { description: 'Its place in the list; opaque, and of use in this list only.' }),
     }),
   })
   return builder.objectRef<Connection<R>>(`${name}Connection`).implement({
-    description: `A page of ${name}s, ${order}.`,
+    description: `A page of ${several}, ${order}.`,
     fields: (t) => ({
       edges: t.field({
         type: [edge],

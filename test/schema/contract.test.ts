@@ -230,6 +230,14 @@ test('every connection takes the same four arguments, and lists of nodes are con
   }
 })
 
+test('what a connection and its edges are lists of is said in the plural', () => {
+  const said = types.flatMap(({ name, description }) => (/(Connection|Edge)$/.test(name) ? [String(description)] : []))
+  expect(
+    said.filter((text) => !/^A (page|row of a list) of [A-Z]\w+s\b/.test(text) || /[^aeiou]ys\b/.test(text)),
+  ).toEqual([])
+  expect(said).toContain('A page of WebhookDeliveries, newest first.')
+})
+
 test('the shapes that outside checks rely on', () => {
   const fieldsOf = (name: string) => Object.keys((schema.getType(name) as GraphQLObjectType).getFields())
   expect(fieldsOf('Deployment')).toEqual(
