@@ -15,6 +15,10 @@ export const text = (max: number) =>
     .max(max, `may have at most ${max} characters`)
     .refine(storable, 'may hold neither NUL nor a lone surrogate')
 
+/** A line of words that people write and others are shown: nothing in it moves the rest of what it is shown in. */
+export const line = (max: number) =>
+  text(max).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, 'may hold no line ends, control or format characters')
+
 export const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? null)
 
 /** Name of a deployment, resource, stack or service. */
@@ -177,9 +181,7 @@ export const selfApprovalInput = z.object({
 export const nothingElse = z.object({})
 
 /** A name for people. */
-const label = text(100)
-  .min(1, 'must not be empty')
-  .regex(/^\P{C}+$/u, 'may hold no control or format characters')
+const label = line(100).min(1, 'must not be empty')
 
 export const teamInput = z.object({ name: label })
 const role = z.enum(roles, `must be one of ${roles.join(', ')}`)

@@ -1,6 +1,6 @@
 // The rules of an instance's input: how what runs elsewhere names itself, and what its heartbeats say.
 import { z } from 'zod'
-import { environment, name, optional, text } from './input.ts'
+import { environment, line, name, optional, text } from './input.ts'
 
 const defaultHeartbeatSeconds = 30
 const beats = 'must be 5 to 3600 seconds'
@@ -25,15 +25,19 @@ export const registerInstanceInput = z.object({
     .transform((value) => value ?? defaultHeartbeatSeconds),
 })
 
+/** What is said of one that is not well and does not say why. */
+const unwell = 'it says that it is not well'
+
 export const heartbeatInput = z
   .object({
     healthy: z
       .boolean()
       .nullish()
       .transform((value) => value ?? true),
-    reason: optional(text(500)),
+    reason: optional(line(500)),
   })
   .refine(({ healthy, reason }) => !healthy || reason === null, {
     path: ['reason'],
     message: 'goes with healthy: false only',
   })
+  .transform(({ healthy, reason }) => ({ healthy, reason: healthy ? null : reason?.trim() || unwell }))

@@ -56,7 +56,10 @@ declareMutation<calls.InstancePayload>({
   input: (t) => ({
     ...id(t),
     healthy: t.boolean({ description: 'Whether it is well; true when nothing is said. False leads to DEGRADED.' }),
-    reason: t.string({ description: 'With `healthy: false`: why, at most 500 characters; shown as `stateReason`.' }),
+    reason: t.string({
+      description:
+        'With `healthy: false`: why, in one line of at most 500 characters without control or format characters; shown as `stateReason`.',
+    }),
   }),
   payload,
   refusals: ['IllegalState'],

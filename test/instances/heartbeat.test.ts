@@ -24,9 +24,10 @@ describe('heartbeatInstance', () => {
     expect(await world.beat({ id, healthy: false, reason: 'the disk is full' })).toMatchObject({
       instance: { state: 'DEGRADED', stateReason: 'the disk is full', startedAt: online.instance.startedAt },
     })
-    expect(await world.beat({ id, healthy: false })).toMatchObject({
-      instance: { state: 'DEGRADED', stateReason: null },
-    })
+    for (const reason of [undefined, null, '', '  '])
+      expect(await world.beat({ id, healthy: false, reason })).toMatchObject({
+        instance: { state: 'DEGRADED', stateReason: 'it says that it is not well' },
+      })
     expect(await world.beat({ id, healthy: true })).toMatchObject({ instance: { state: 'ONLINE', stateReason: null } })
     expect(await world.eventsOf(id)).toEqual([
       'registerInstance →STARTING',
@@ -81,6 +82,18 @@ describe('heartbeatInstance', () => {
       })
     expect((await storedInstance(world.sql, id)).version).toBe(1)
   })
+
+  test.each(['\u001b[2Jgone', 'one\ntwo', 'one\r\ntwo', 'one\u2028two', '\u202eevil', 'a\u200bb'])(
+    'takes no reason that would not be shown as it stands: %j',
+    async (reason) => {
+      const id = await world.put({ state: 'ONLINE' })
+      expect(await world.beat({ id, healthy: false, reason })).toMatchObject({
+        code: 'VALIDATION_FAILED',
+        faults: [{ path: ['input', 'reason'], message: expect.stringContaining('may hold') }],
+      })
+      expect(await storedInstance(world.sql, id)).toMatchObject({ state: 'ONLINE', version: 1 })
+    },
+  )
 })
 
 describe('what Pawl runs itself', () => {
