@@ -1,7 +1,7 @@
 // Deployments. The environment and its provenance are one jsonb on the row, so that a merge sees it through the row's lock.
 import { sql } from 'drizzle-orm'
 import { check, index, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { deploymentMachine, endedDeploymentStates, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { lifecycleColumns, moment, stateCheck, stateIn } from './columns.ts'
 import { envColumns } from './env.ts'
 import { team } from './team.ts'
@@ -42,5 +42,6 @@ export const deployment = pgTable(
     index('deployment_passing')
       .on(table.state, table.stateChangedAt)
       .where(stateIn(['BUILDING', 'DEPLOYING', 'STOPPING', 'EXPIRED', 'DELETING'])),
+    index('deployment_ended').on(table.stateChangedAt).where(stateIn(endedDeploymentStates)),
   ],
 )

@@ -1,12 +1,28 @@
 // Instances: the running units of deployments and of stacks' services, and units that run elsewhere and send heartbeats.
 // `generation` is the subject's, for which it runs; it never changes. Pages keep room for notes (fillfactor, migration 0005).
-import { sql } from 'drizzle-orm'
-import { check, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import { type InstanceRuntime, instanceMachine, instanceRuntimes } from '../lifecycle/instance.ts'
+import { type SQL, sql } from 'drizzle-orm'
+import { type AnyPgColumn, check, index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import {
+  type InstanceRuntime,
+  instanceMachine,
+  instanceRuntimes,
+  missedHeartbeats,
+  startingDeadlineMs,
+} from '../lifecycle/instance.ts'
 import { lifecycleColumns, moment, quoted, stateCheck, stateIn } from './columns.ts'
 import { team } from './team.ts'
 
 export type { InstanceRuntime }
+
+type Heard = Readonly<Record<'heartbeatAt' | 'heartbeatSeconds' | 'stateChangedAt', AnyPgColumn>>
+
+/** How long an EXTERNAL one may be silent, in seconds; one that was never heard of no longer than it may be STARTING. */
+export const patience = ({ heartbeatAt, heartbeatSeconds }: Heard): SQL =>
+  sql`least(${sql.raw(String(missedHeartbeats))} * ${heartbeatSeconds}, case when ${heartbeatAt} is null then ${sql.raw(String(startingDeadlineMs / 1_000))} end)`
+
+/** Until when, in UTC: an index is made of it, for which a time with a zone would not do. */
+export const patientUntil = (row: Heard): SQL =>
+  sql`((coalesce(${row.heartbeatAt}, ${row.stateChangedAt}) at time zone 'UTC') + ${patience(row)} * interval '1 second')`
 
 export const instance = pgTable(
   'instance',
@@ -62,9 +78,12 @@ export const instance = pgTable(
     index('instance_ask')
       .on(table.askedAt.asc().nullsFirst())
       .where(sql`runtime <> 'EXTERNAL' and ${stateIn(['STARTING', 'ONLINE', 'DEGRADED'])}`),
-    index('instance_heartbeat')
-      .on(table.heartbeatAt)
-      .where(sql`runtime = 'EXTERNAL' and ${stateIn(['STARTING', 'ONLINE', 'DEGRADED', 'OFFLINE'])}`),
+    index('instance_silent')
+      .on(patientUntil(table))
+      .where(sql`runtime = 'EXTERNAL' and ${stateIn(['STARTING', 'ONLINE', 'DEGRADED'])}`),
+    index('instance_lost')
+      .on(table.stateChangedAt)
+      .where(sql`runtime = 'EXTERNAL' and ${stateIn(['OFFLINE'])}`),
     index('instance_restart')
       .on(table.restartDueAt)
       .where(stateIn(['OFFLINE'])),

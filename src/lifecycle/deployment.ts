@@ -1,5 +1,5 @@
 // The moves of a deployment: one workload of a team in one environment, from the wish to have it to its last trace.
-import { allBut, declareMachine } from './machine.ts'
+import { allBut, declareMachine, statesOf } from './machine.ts'
 
 const minutes = (n: number) => n * 60_000
 
@@ -238,3 +238,7 @@ export type DeploymentState = keyof typeof deploymentMachine.states
 export type DeploymentAction = keyof typeof deploymentMachine.moves
 /** The states in which a deployment holds its name and counts against the plan. */
 export const liveDeploymentStates: readonly DeploymentState[] = live
+/** Those from which it never comes back. */
+export const endedDeploymentStates = statesOf(deploymentMachine).filter(
+  (state) => !liveDeploymentStates.includes(state),
+)

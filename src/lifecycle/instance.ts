@@ -111,6 +111,8 @@ export type InstanceState = keyof typeof instanceMachine.states
 export type InstanceAction = keyof typeof instanceMachine.moves
 /** How long one may be STARTING. */
 export const startingDeadlineMs = states.STARTING.deadlineMs
+/** Heartbeats that may be missed before it counts as lost. */
+export const missedHeartbeats = 3
 /** The states in which it is asked about, or its heartbeats are waited for. */
 export const watchedInstanceStates: readonly InstanceState[] = allBut(states, 'OFFLINE', 'REMOVED')
 /** The states in which an instance may run. */

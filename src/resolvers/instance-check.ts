@@ -1,7 +1,7 @@
 // Which runs are to be asked about next, and what is noted of the answers. What is captured here travels with the question and
 // is repeated in the move that follows from its answer, so that a run that has been replaced meanwhile is never taken for the
 // one that was asked about. The notes are bookkeeping: no state, no event.
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { quoted, stateIn } from '../db/columns.ts'
 import { instance } from '../db/instance.ts'
 import type { InstanceState } from '../lifecycle/instance.ts'
@@ -33,17 +33,24 @@ export interface Askable {
 const running: readonly InstanceState[] = ['STARTING', 'ONLINE', 'DEGRADED']
 const waiting: readonly InstanceState[] = ['OFFLINE', 'STARTING']
 
+/** Searched for in two steps, each a condition of the index: with an OR the pass that finds nothing more would read every row. */
+const askable = (which: SQL, limit: SQL) => sql`select id, asked_at from instance
+      where runtime <> 'EXTERNAL' and ${stateIn(running)} and instance_id <> '' and ${which}
+      order by asked_at nulls first limit ${limit} for no key update skip locked`
+
 /**
  * Takes up to `limit` runs that were not asked about for `everyMs`, longest ago first; others leave them alone then. The stamp
  * is the claim: no row stays locked while drivers are asked.
  */
 export async function takeAskable(db: Database, everyMs: number, limit: number): Promise<Askable[]> {
   return [
-    ...(await db.execute<Askable & Record<string, unknown>>(sql`/* takeAskable */ with due as (
-      select id, asked_at from instance
-      where runtime <> 'EXTERNAL' and ${stateIn(running)} and instance_id <> ''
-        and (asked_at is null or asked_at < now() - ${everyMs}::float8 * interval '1 millisecond')
-      order by asked_at nulls first limit ${limit} for no key update skip locked),
+    ...(await db.execute<Askable & Record<string, unknown>>(sql`/* takeAskable */ with
+    never as (${askable(sql`asked_at is null`, sql`${limit}::int`)}),
+    older as (${askable(
+      sql`asked_at < now() - ${everyMs}::float8 * interval '1 millisecond'`,
+      sql`${limit}::int - (select count(*) from never)`,
+    )}),
+    due as (select * from never union all select * from older),
     taken as (update ${instance} set asked_at = now() from due where ${instance.id} = due.id
       returning ${instance.id} as id, team_id as "teamId", state, subject_type as "subjectType", subject_id as "subjectId", service,
         incarnation, instance_id as "instanceId", generation, ${recentOf(instance)} as "recentRestarts",

@@ -5,10 +5,9 @@ import { and, eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { quoted } from '../db/columns.ts'
 import { deployment } from '../db/deployment.ts'
-import { type InstanceRuntime, instance } from '../db/instance.ts'
-import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
-import { type InstanceState, instanceMachine, liveInstanceStates, startingDeadlineMs } from '../lifecycle/instance.ts'
-import { statesOf } from '../lifecycle/machine.ts'
+import { type InstanceRuntime, instance, patience, patientUntil } from '../db/instance.ts'
+import { deploymentMachine, endedDeploymentStates, liveDeploymentStates } from '../lifecycle/deployment.ts'
+import { type InstanceState, instanceMachine, liveInstanceStates } from '../lifecycle/instance.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -21,7 +20,7 @@ const runtime = named('EXTERNAL' satisfies InstanceRuntime)
 export const isExternal = (row: typeof instance): SQL => sql`${row.runtime} = ${runtime}`
 
 const liveDeployment = named(...liveDeploymentStates)
-const endedDeployment = named(...statesOf(deploymentMachine).filter((state) => !liveDeploymentStates.includes(state)))
+const endedDeployment = named(...endedDeploymentStates)
 
 /** The constraint that a birth is stopped by when the deployment that it names is none that it can be part of. */
 export const deploymentConstraint = 'instance_deployment'
@@ -83,17 +82,10 @@ export const removeInstance = defineRule({
   called: true,
 })
 
-const batch = { orderBy: sql`${instance.heartbeatAt} nulls first`, limit: intParam('limit') }
+const limit = intParam('limit')
 const inState = (state: SQLWrapper, ...names: InstanceState[]) => sql`${state} in (${named(...names)})`
 
-/** Heartbeats that may be missed before it counts as lost. */
-export const missedHeartbeats = 3
-
-/** How long it may be silent, in seconds; one that was never heard of no longer than its state may last. */
-const patience = (row: typeof instance) => sql`least(${sql.raw(String(missedHeartbeats))} * ${row.heartbeatSeconds},
-  case when ${row.heartbeatAt} is null then ${sql.raw(String(startingDeadlineMs / 1_000))} end)`
-const isStale = (row: typeof instance) =>
-  sql`${isExternal(row)} and coalesce(${row.heartbeatAt}, ${row.stateChangedAt}) < now() - ${patience(row)} * interval '1 second'`
+const isStale = (row: typeof instance) => sql`${isExternal(row)} and ${patientUntil(row)} < now() at time zone 'UTC'`
 
 /** The whole reason again under the lock: a heartbeat that came meanwhile wins cleanly. No heartbeat of a team that is being deleted is taken. */
 export const offlineSilentInstance = defineRule({
@@ -103,7 +95,7 @@ export const offlineSilentInstance = defineRule({
     action: 'offlineInstance',
     where: sql`${inState(instance.state, 'STARTING', 'ONLINE', 'DEGRADED')} and ${isStale(instance)}
       and ${ofActiveTeam(instance.teamId)}`,
-    batch,
+    batch: { orderBy: patientUntil(instance), limit },
     guard: (found) => sql`${isStale(found)} and ${stillOfActiveTeam(found.teamId)}`,
     set: (found) => ({
       stateReason: sql`case when ${found.heartbeatAt} is null then 'it never sent a heartbeat'
@@ -116,26 +108,46 @@ export const offlineSilentInstance = defineRule({
 /** How long what is not heard of any more is kept for it to come back. */
 export const keptOfflineHours = 24
 
-const isLost = (row: typeof instance) => sql`(${inState(row.state, 'OFFLINE')}
-  and ${row.stateChangedAt} < now() - ${sql.raw(String(keptOfflineHours))} * interval '1 hour')`
-/** A deployment never comes back from there, so that no lock on it is needed. */
-const isOver = (row: typeof instance) => sql`exists (select 1 from ${deployment} d
-  where d.id = ${row.subjectId} and d.state in (${endedDeployment}))`
-const isGone = (row: typeof instance) => sql`${isExternal(row)} and (${isLost(row)} or ${isOver(row)})`
+const isLost = (row: typeof instance) => sql`${isExternal(row)} and ${inState(row.state, 'OFFLINE')}
+  and ${row.stateChangedAt} < now() - ${sql.raw(String(keptOfflineHours))} * interval '1 hour'`
 
-export const removeGoneInstance = defineRule({
-  name: 'removeGoneInstance',
+export const removeLostInstance = defineRule({
+  name: 'removeLostInstance',
   subject: {
     ...part,
     action: 'removeInstance',
-    where: sql`${inState(instance.state, ...liveInstanceStates)} and ${isGone(instance)}
-      and ${ofActiveTeam(instance.teamId)}`,
-    batch,
-    guard: (found) => sql`${isGone(found)} and ${stillOfActiveTeam(found.teamId)}`,
-    set: (found) => ({
-      stateReason: sql`case when ${isOver(found)} then 'the deployment that it was part of has ended'
-        else 'it was not heard of for ${sql.raw(String(keptOfflineHours))} hours' end`,
-    }),
+    where: sql`${isLost(instance)} and ${ofActiveTeam(instance.teamId)}`,
+    batch: { orderBy: sql`${instance.stateChangedAt}`, limit },
+    guard: (found) => sql`${isLost(found)} and ${stillOfActiveTeam(found.teamId)}`,
+    set: () => ({ stateReason: sql`'it was not heard of for ${sql.raw(String(keptOfflineHours))} hours'` }),
+  },
+  releases: 'instances',
+})
+
+/** For how long after its end it is looked what is left of a deployment. */
+const searchedHours = 48
+/**
+ * Begins at the deployments that ended of late, since of those that have instances nearly all live; `offset 0` keeps it so, for the
+ * planner does not see how few they are.
+ */
+const leftOfEnded = sql`array(select u.id from ${deployment} d
+  cross join lateral (select i.id from ${instance} i where i.subject_id = d.id and i.runtime = ${runtime}
+    and ${inState(sql`i.state`, ...liveInstanceStates)} offset 0) u
+  where d.state in (${endedDeployment}) and d.state_changed_at > now() - ${sql.raw(String(searchedHours))} * interval '1 hour')`
+/** A deployment never comes back from there, so that no lock on it is needed. */
+const isOver = (row: typeof instance) => sql`exists (select 1 from ${deployment} d
+  where d.id = ${row.subjectId} and d.state in (${endedDeployment}))`
+
+export const removeLeftInstance = defineRule({
+  name: 'removeLeftInstance',
+  subject: {
+    ...part,
+    action: 'removeInstance',
+    where: sql`${isExternal(instance)} and ${inState(instance.state, ...liveInstanceStates)}
+      and ${instance.id} = any(${leftOfEnded}) and ${ofActiveTeam(instance.teamId)}`,
+    batch: { orderBy: sql`${instance.id}`, limit },
+    guard: (found) => sql`${isExternal(found)} and ${isOver(found)} and ${stillOfActiveTeam(found.teamId)}`,
+    set: () => ({ stateReason: sql`'the deployment that it was part of has ended'` }),
   },
   releases: 'instances',
 })

@@ -1,7 +1,7 @@
 // The mutations of instances that run elsewhere: their inputs, payloads and what the manual says of them beyond what is derived.
-import { instanceMachine } from '../lifecycle/instance.ts'
+import { instanceMachine, missedHeartbeats } from '../lifecycle/instance.ts'
 import * as calls from '../resolvers/instance.ts'
-import { keptOfflineHours, missedHeartbeats } from '../resolvers/instance-external-rule.ts'
+import { keptOfflineHours } from '../resolvers/instance-external-rule.ts'
 import type { Fields, InputFields } from './builder.ts'
 import { declareMutation } from './mutation.ts'
 import { InstanceRef } from './ref.ts'

@@ -29,6 +29,13 @@ const pass = (world: World) => settleExternal(world.pool.db, () => {}, never)
 const without = (name: string, from: string): Mutation => ({ name, from, to: 'true' })
 const anyState = (name: string) => without(name, `"found".state in ('STARTING', 'ONLINE', 'DEGRADED', 'OFFLINE')`)
 
+/** The search, or the guard, that does not ask whether the team is in use. */
+const inUse = (name: string, source: string): Mutation => ({
+  name,
+  from: `w.id = "${source}"."team_id" and w.state in ('ACTIVE')`,
+  to: `w.id = "${source}"."team_id"`,
+})
+
 describe('R13', () => {
   const heartbeatBehindRemoval = async (world: World) => {
     const id = await put(world, { state: 'ONLINE' })
@@ -88,8 +95,7 @@ describe('a pass against a heartbeat', () => {
   const staleIn = (source: string) =>
     without(
       'offlineSilentInstance',
-      `coalesce("${source}"."heartbeat_at", "${source}"."state_changed_at") < now() - least(3 * "${source}"."heartbeat_seconds",
-  case when "${source}"."heartbeat_at" is null then 900 end) * interval '1 second'`,
+      `((coalesce("${source}"."heartbeat_at", "${source}"."state_changed_at") at time zone 'UTC') + least(3 * "${source}"."heartbeat_seconds", case when "${source}"."heartbeat_at" is null then 900 end) * interval '1 second') < now() at time zone 'UTC'`,
     )
   const stalled = stalling('offlineSilentInstance', 'instance', 79)
 
@@ -144,18 +150,18 @@ describe('a pass against a heartbeat', () => {
   })
 
   test('R11 one that comes back after a day, as the pass is about to remove it, stays', async () => {
-    const stalledRemoval = stalling('removeGoneInstance', 'instance', 11)
+    const stalledRemoval = stalling('removeLostInstance', 'instance', 11)
     const lostIn = (source: string) =>
       without(
-        'removeGoneInstance',
-        `("${source}"."state" in ('OFFLINE')
-  and "${source}"."state_changed_at" < now() - 24 * interval '1 hour')`,
+        'removeLostInstance',
+        `"${source}"."state" in ('OFFLINE')
+  and "${source}"."state_changed_at" < now() - 24 * interval '1 hour'`,
       )
     const play = async (world: World) => {
       const id = await put(world, { state: 'OFFLINE', heardSecondsAgo: 90_000, sinceSecondsAgo: 86_401 })
       const stall = await hold(world.stranger, 'select pg_advisory_xact_lock(11)')
       const late = underWay(pass(world))
-      await untilBlocked(world.stranger, 'removeGoneInstance')
+      await untilBlocked(world.stranger, 'removeLostInstance')
       await heartbeatInstance(world.context, { id })
       await stall.release()
       await late
@@ -192,7 +198,7 @@ describe('a pass', () => {
     const told_: string[] = []
     const moved = await settleExternal(real.pool.db, ({ name }, count) => void told_.push(`${count} ${name}`), never)
     expect(await Promise.all(ids.map((id) => stateOf(real, id)))).toEqual(facts.map(([, state]) => state))
-    expect([moved, told_]).toEqual([6, ['4 offlineSilentInstance', '2 removeGoneInstance']])
+    expect([moved, told_]).toEqual([6, ['4 offlineSilentInstance', '2 removeLostInstance']])
     const { reason } = await storedInstance(real.stranger, String(ids[1]))
     expect([reason, (await storedInstance(real.stranger, String(ids[5]))).reason]).toEqual([
       'no heartbeat for more than 90 s',
@@ -230,6 +236,34 @@ describe('a pass', () => {
     },
   )
 
+  test('what is left of a deployment is looked for until two days after its end: that bounds the search', async () => {
+    const ended = async (daysAgo: number) => {
+      const id = await putDeployment(real.stranger, { teamId: real.team.teamId, state: 'DELETED' })
+      await withTriggersOff(real.stranger, async (sql) => {
+        await sql`update deployment set state_changed_at = now() - ${daysAgo}::int * interval '1 day' where id = ${id}`
+      })
+      return put(real, { state: 'ONLINE', subjectId: id })
+    }
+    const [late, early] = [await ended(1), await ended(3)]
+    await pass(real)
+    expect([await stateOf(real, late), await stateOf(real, early)]).toEqual(['REMOVED', 'ONLINE'])
+  })
+
+  test('R12 of a team inside its restore window the units of an ended deployment stay, too', async () => {
+    const play = async (world: World) => {
+      const { teamId } = await createTeam(world.stranger)
+      const subjectId = await putDeployment(world.stranger, { teamId, state: 'DELETED' })
+      const id = await putInstance(world.stranger, { teamId, state: 'ONLINE', subjectId })
+      await world.stranger`update team set state = 'DELETION_REQUESTED', version = version + 1 where id = ${teamId}`
+      await pass(world)
+      return stateOf(world, id)
+    }
+    expect(await play(real)).toBe('ONLINE')
+    expect(
+      await play(real.withMutants(inUse('removeLeftInstance', 'instance'), inUse('removeLeftInstance', 'found'))),
+    ).toBe('REMOVED')
+  })
+
   test('takes more than a batch, and is told off by its signal in between', async () => {
     const { teamId } = await createTeam(real.stranger)
     await withTriggersOff(real.stranger, async (sql) => {
@@ -255,12 +289,7 @@ describe('a pass', () => {
       return Promise.all(ids.map((id) => stateOf(world, id)))
     }
     expect(await play(real)).toEqual(['ONLINE', 'OFFLINE'])
-    const inUse = (name: string, source: string) => ({
-      name,
-      from: `w.id = "${source}"."team_id" and w.state in ('ACTIVE')`,
-      to: `w.id = "${source}"."team_id"`,
-    })
-    const blind = ['offlineSilentInstance', 'removeGoneInstance'].flatMap((name) => [
+    const blind = ['offlineSilentInstance', 'removeLostInstance'].flatMap((name) => [
       inUse(name, 'instance'),
       inUse(name, 'found'),
     ])

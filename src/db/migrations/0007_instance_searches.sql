@@ -1,0 +1,5 @@
+-- Of instance_silent each pass reads what is due alone: by the last heartbeat, which instance_heartbeat had, it read nearly all of them.
+DROP INDEX "instance_heartbeat";--> statement-breakpoint
+CREATE INDEX "deployment_ended" ON "deployment" USING btree ("state_changed_at") WHERE state in ('EXPIRED', 'DELETING', 'DELETED');--> statement-breakpoint
+CREATE INDEX "instance_silent" ON "instance" USING btree (((coalesce("heartbeat_at", "state_changed_at") at time zone 'UTC') + least(3 * "heartbeat_seconds", case when "heartbeat_at" is null then 900 end) * interval '1 second')) WHERE runtime = 'EXTERNAL' and state in ('STARTING', 'ONLINE', 'DEGRADED');--> statement-breakpoint
+CREATE INDEX "instance_lost" ON "instance" USING btree ("state_changed_at") WHERE runtime = 'EXTERNAL' and state in ('OFFLINE');
