@@ -5,6 +5,7 @@ import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import type { ItemOutcome } from '../metrics.ts'
 import { type Askable, giveBackAskable, takeAskable } from '../resolvers/instance-check.ts'
 import * as rules from '../resolvers/instance-check-rule.ts'
+import { offlineLeftUnit, removeLeftUnit } from '../resolvers/instance-left-rule.ts'
 import { type Cause, type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
 import type { Told } from './count.ts'
 import { settleExternal } from './external-instances.ts'
@@ -26,59 +27,71 @@ const nets = [
   rules.requeueDeploymentRestart,
   rules.requeueStackRestart,
 ] as unknown as Rule[]
+/** They look through all instances, for what only a replica of an older release leaves behind: at a start, and then seldom. */
+const seldomNets = [removeLeftUnit, offlineLeftUnit] as unknown as Rule[]
+const seldomMs = 10 * 60_000
 
 export const reconcileInstancesLoop = (
   db: Database,
   driver: Pick<RuntimeDriver, 'observeInstance'>,
   told: Told,
-): LoopDeclaration => ({
-  name: 'reconcile-instances',
-  everyMs,
-  deadlineMs,
-  async pass(signal) {
-    const cause: Cause = {
-      actor: { kind: 'loop', id: 'reconcile-instances' },
-      requestId: `reconcile-${crypto.randomUUID()}`,
-    }
-    const items: Record<Extract<ItemOutcome, 'moved' | 'unchanged' | 'skipped' | 'deferred'>, number> = {
-      moved: 0,
-      unchanged: 0,
-      skipped: 0,
-      deferred: 0,
-    }
-    const errors: unknown[] = []
-    const unless = <T>(error: unknown, otherwise: T): T => {
-      errors.push(error)
-      return otherwise
-    }
-    for (const rule of nets) {
-      const moved = await transitionEach(db, rule, cause, batch).catch((error: unknown) => unless(error, []))
-      if (moved.length > 0) told(rule, moved.length)
-      items.moved += moved.length
-    }
-    items.moved += await settleExternal(db, told, signal).catch((error: unknown) => unless(error, 0))
-    const answers = judge(db, cause, told, signal)
-    const late: Askable[] = []
-    const begunAt = performance.now()
-    await askEach({
-      driver,
-      signal,
-      // None twice in one pass, however long it takes.
-      take: () =>
-        takeAskable(db, everyMs / 2 + performance.now() - begunAt, batch).catch((error: unknown) => unless(error, [])),
-      async answered(one, answer) {
-        const verdict = await answers(one, answer).catch((error: unknown) => unless(error, 'skipped' as const))
-        items[verdict]++
-        if (verdict === 'deferred') late.push(one)
-      },
-      unasked: (left) => {
-        items.deferred += left.length
-        late.push(...left)
-      },
-    })
-    // First in the next pass, in their old order.
-    if (late.length > 0) await giveBackAskable(db, late).catch((error: unknown) => unless(error, undefined))
-    if (errors.length > 0) throw errors[0]
-    return items
-  },
-})
+): LoopDeclaration => {
+  let lookedAt = Number.NEGATIVE_INFINITY
+  return {
+    name: 'reconcile-instances',
+    everyMs,
+    deadlineMs,
+    async pass(signal) {
+      const cause: Cause = {
+        actor: { kind: 'loop', id: 'reconcile-instances' },
+        requestId: `reconcile-${crypto.randomUUID()}`,
+      }
+      const items: Record<Extract<ItemOutcome, 'moved' | 'unchanged' | 'skipped' | 'deferred'>, number> = {
+        moved: 0,
+        unchanged: 0,
+        skipped: 0,
+        deferred: 0,
+      }
+      const errors: unknown[] = []
+      const unless = <T>(error: unknown, otherwise: T): T => {
+        errors.push(error)
+        return otherwise
+      }
+      const seldom = performance.now() - lookedAt < seldomMs ? [] : seldomNets
+      if (seldom.length > 0) lookedAt = performance.now()
+      for (const rule of [...nets, ...seldom]) {
+        const moved = await transitionEach(db, rule, cause, batch).catch((error: unknown) => unless(error, []))
+        if (moved.length > 0) told(rule, moved.length)
+        items.moved += moved.length
+        // There may be more.
+        if (seldom.includes(rule) && moved.length === batch) lookedAt = Number.NEGATIVE_INFINITY
+      }
+      items.moved += await settleExternal(db, told, signal).catch((error: unknown) => unless(error, 0))
+      const answers = judge(db, cause, told, signal)
+      const late: Askable[] = []
+      const begunAt = performance.now()
+      await askEach({
+        driver,
+        signal,
+        // None twice in one pass, however long it takes.
+        take: () =>
+          takeAskable(db, everyMs / 2 + performance.now() - begunAt, batch).catch((error: unknown) =>
+            unless(error, []),
+          ),
+        async answered(one, answer) {
+          const verdict = await answers(one, answer).catch((error: unknown) => unless(error, 'skipped' as const))
+          items[verdict]++
+          if (verdict === 'deferred') late.push(one)
+        },
+        unasked: (left) => {
+          items.deferred += left.length
+          late.push(...left)
+        },
+      })
+      // First in the next pass, in their old order.
+      if (late.length > 0) await giveBackAskable(db, late).catch((error: unknown) => unless(error, undefined))
+      if (errors.length > 0) throw errors[0]
+      return items
+    },
+  }
+}

@@ -5,6 +5,7 @@ import { apiToken } from '../db/api-token.ts'
 import { DatabaseFault } from '../db/fault.ts'
 import { mintToken, parseToken } from '../token.ts'
 import { bringToken, firstTokenValues } from './api-token.ts'
+import { completePlans } from './plan-complete.ts'
 import { bringTeam } from './team.ts'
 import type { Cause, Database } from './transition.ts'
 
@@ -16,11 +17,12 @@ const days = 365
 const name = 'first owner'
 
 /**
- * Gives a new database its first team and owner token; does nothing to one that has them. Returns the plaintext when
- * this very call stored it, else null. `given` is the token to store; without it one is made.
+ * Gives a new database its first team and owner token; one that has them gets no more than the counters that its teams lack.
+ * Returns the plaintext when this very call stored it, else null. `given` is the token to store; without it one is made.
  */
 export async function bootstrap(db: Database, given: string | null): Promise<string | null> {
   const cause: Cause = { actor: { kind: 'system', id: 'bootstrap' }, requestId: 'bootstrap' }
+  await completePlans(db)
   const [known] = await db.select({ id: apiToken.id }).from(apiToken).where(eq(apiToken.id, tokenId))
   if (known) return null
   const token = given === null ? mintToken() : { ...parsed(given), plaintext: given }
