@@ -2,7 +2,7 @@
 // takes everything down in order on SIGTERM or SIGINT. Only this file starts things.
 import { hostname } from 'node:os'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { openPool, type Pool } from './db/client.ts'
+import { openPool, type Pool, type Purpose } from './db/client.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
 import { isAtHead, migrate, NewerSchemaError } from './db/migrate.ts'
 import { openNudge } from './db/nudge.ts'
@@ -32,12 +32,13 @@ import { resourceHolders, workloadHolder } from './loops/sweep-orphan.ts'
 import { teardownLoop } from './loops/teardown.ts'
 import { type Retention, trimLoop } from './loops/trim.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { kept } from './metrics-gauge.ts'
 import { createOidcVerifier } from './oidc.ts'
 import { provisionersFor } from './provisioning.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { bootstrap } from './resolvers/first-team.ts'
 import { installationOf } from './resolvers/installation.ts'
-import { instanceCounts, oldestChecks, oldestPassing, operationCounts } from './resolvers/passing.ts'
+import { instanceCounts, oldestPassing, operationCounts } from './resolvers/passing.ts'
 import { missingKeys } from './resolvers/sealed.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
 import { createSealing, type Sealing } from './sealing.ts'
@@ -77,15 +78,16 @@ async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
   })
 
   const health = open('health', url, 1, 2_000, down)
+  // Apart, so that readiness never waits for figures, nor those that are found at once for those that take a while.
+  const gauges = open('gauges', url, 2, 10_000, down)
   const work = open('worker', url, 8, 10_000, down)
   const api = config.role === 'worker' ? null : open('api', url, 12, 5_000, down)
   const metrics = createMetrics({ graphqlOperations, processMetrics: true })
   metrics.collectFrom({
-    operations: () => operationCounts(health.db),
-    oldestRows: () => oldestPassing(health.db),
-    instances: () => instanceCounts(health.db),
-    oldestChecks: () => oldestChecks(health.db),
-    dbPool: () => summed([health, work, ...(api ? [api] : [])]),
+    operations: () => operationCounts(gauges.db),
+    oldestRows: () => oldestPassing(gauges.db),
+    instances: kept(() => instanceCounts(gauges.db)),
+    dbPool: () => summed([health, gauges, work, ...(api ? [api] : [])]),
   })
   for (const setting of await lostSettings(work.db)) {
     log.warn(
@@ -232,13 +234,7 @@ const databaseAway = (error: unknown) =>
 const embeddedDatabase = (config: Config, log: Log) =>
   startEmbeddedPostgres({ dataDir: config.dataDir, log: (line) => log.info(line) })
 
-function open(
-  purpose: 'api' | 'worker' | 'health',
-  url: string,
-  slots: number,
-  statementTimeoutMs: number,
-  down: Shutdown,
-): Pool {
+function open(purpose: Purpose, url: string, slots: number, statementTimeoutMs: number, down: Shutdown): Pool {
   const pool = openPool({ url, purpose, slots, statementTimeoutMs })
   down.add('clients', `the ${purpose} connections`, () => pool.close())
   return pool

@@ -1,5 +1,6 @@
 // The gauges that show what the database and its clients have: each asks its source at every scrape, and shows nothing while that
-// fails. What nobody reported is 0, so that an absent gauge always means a source that could not be asked.
+// fails; what is expensive to find out is kept for a minute. What nobody reported is 0, so that an absent gauge always means a
+// source that could not be asked.
 import { Gauge, type Registry } from 'prom-client'
 import { instanceRuntimes, liveInstanceStates } from './lifecycle/instance.ts'
 import { machineOf, machines } from './lifecycle/machines.ts'
@@ -11,12 +12,40 @@ export type PoolState = (typeof POOL_STATES)[number]
 export interface GaugeSources {
   operations?: () => Promise<readonly { kind: string; state: string; count: number }[]>
   oldestRows?: () => Promise<readonly { entity: string; state: string; ageMs: number }[]>
-  instances?: () => Promise<readonly { runtime: string; state: string; count: number }[]>
-  oldestChecks?: () => Promise<readonly { runtime: string; ageMs: number }[]>
+  instances?: () => Promise<readonly { runtime: string; state: string; count: number; unheardMs: number | null }[]>
   dbPool?: () => Readonly<Record<PoolState, number>>
 }
 
 const COLLECT_TIMEOUT_MS = 2_000
+/** How old a figure that is kept gets before it is asked for anew, and how old it may get while the new one is on its way or fails. */
+const KEPT_MS = 60_000
+const KEPT_AT_MOST_MS = 300_000
+
+/**
+ * The source, its answer kept for a minute. It is asked by one at a time, and whoever comes meanwhile is told what was known; only
+ * where nothing is known, or nothing of late, its answer is waited for.
+ */
+export function kept<T>(source: () => Promise<T>, now: () => number = Date.now): () => Promise<T> {
+  let known: { readonly value: T; readonly at: number } | null = null
+  let asking: Promise<T> | null = null
+  const ask = async () => {
+    const at = now()
+    const value = await source()
+    known = { value, at }
+    return value
+  }
+  return async () => {
+    const old = known === null ? Number.POSITIVE_INFINITY : now() - known.at
+    if (known !== null && old < KEPT_MS) return known.value
+    asking ??= ask().finally(() => {
+      asking = null
+    })
+    if (known === null || old >= KEPT_AT_MOST_MS) return asking
+    // Shown by its age: as long as it fails, what was known grows old and is gone in the end.
+    asking.catch(() => {})
+    return known.value
+  }
+}
 
 /** `ApiToken` → `api_token`: the value of the label `entity`. */
 export const entityLabel = (entity: string) => entity.replace(/(?<=[a-z])[A-Z]/g, '_$&').toLowerCase()
@@ -96,11 +125,12 @@ export function registerGauges({ registers, closed, sources }: Into): void {
     registers,
     async collect() {
       this.reset()
-      const rows = await asked(sources().oldestChecks)
+      const rows = await asked(sources().instances)
       if (rows === undefined) return
-      for (const runtime of instanceRuntimes) this.set({ runtime }, 0)
-      for (const { runtime, ageMs } of rows)
-        this.set({ runtime: closed('runtime', instanceRuntimes, runtime) }, ageMs / 1000)
+      for (const runtime of instanceRuntimes) {
+        const ages = rows.flatMap((row) => (row.runtime === runtime ? (row.unheardMs ?? []) : []))
+        this.set({ runtime }, Math.max(0, ...ages) / 1000)
+      }
     },
   })
   new Gauge({

@@ -1,8 +1,9 @@
 // The names and labels that the contract promises, closed label sets, and gauges that ask when scraped. The list
 // is written out again here: renaming a metric must break something.
 
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createMetrics, type Metrics } from '../src/metrics.ts'
+import { kept } from '../src/metrics-gauge.ts'
 
 const strict = () => createMetrics({ strict: true, graphqlOperations: ['redeployDeployment', 'deployments'] })
 
@@ -98,8 +99,11 @@ test('gauges ask at each scrape; what nobody reported is 0, not absent', async (
   metrics.collectFrom({
     operations: async () => [{ kind: 'deployment.roll_out', state: 'PENDING', count: pending }],
     oldestRows: async () => [{ entity: 'Deployment', state: 'BUILDING', ageMs: 2500 }],
-    instances: async () => [{ runtime: 'PROCESS', state: 'ONLINE', count: 3 }],
-    oldestChecks: async () => [{ runtime: 'EXTERNAL', ageMs: 1500 }],
+    instances: async () => [
+      { runtime: 'PROCESS', state: 'ONLINE', count: 3, unheardMs: null },
+      { runtime: 'EXTERNAL', state: 'ONLINE', count: 2, unheardMs: 1500 },
+      { runtime: 'EXTERNAL', state: 'DEGRADED', count: 1, unheardMs: 1000 },
+    ],
     dbPool: () => ({ idle: 1, busy: 2, waiting: 4, retired: 0 }),
   })
   expect(await samples(metrics, 'pawl_operations')).toEqual(
@@ -131,6 +135,58 @@ test('gauges ask at each scrape; what nobody reported is 0, not absent', async (
     '{state="waiting"} 4',
     '{state="retired"} 0',
   ])
+})
+
+describe('a figure that is kept', () => {
+  /** A source that answers when told to, a clock that is moved by hand, and how often the source was asked. */
+  function stage() {
+    const answers: PromiseWithResolvers<number>[] = []
+    let at = 0
+    const source = kept(
+      () => {
+        const answer = Promise.withResolvers<number>()
+        answers.push(answer)
+        return answer.promise
+      },
+      () => at,
+    )
+    const later = (ms: number) => {
+      at += ms
+    }
+    return { source, answers, later }
+  }
+
+  test('is asked for by one at a time: who comes first waits for it, who comes later is told what was known', async () => {
+    const { source, answers, later } = stage()
+    const first = [source(), source()]
+    expect(answers).toHaveLength(1)
+    answers[0]?.resolve(1)
+    expect(await Promise.all(first)).toEqual([1, 1])
+    later(59_999)
+    expect([await source(), answers.length]).toEqual([1, 1])
+    later(1)
+    // It is old: it is asked anew, and nobody waits for that.
+    expect([await source(), await source(), answers.length]).toEqual([1, 1, 2])
+    answers[1]?.resolve(2)
+    await answers[1]?.promise
+    expect([await source(), answers.length]).toEqual([2, 2])
+  })
+
+  test('is shown for five minutes while its source fails, and then no more', async () => {
+    const { source, answers, later } = stage()
+    const first = source()
+    answers[0]?.resolve(1)
+    await first
+    later(299_999)
+    expect(await source()).toBe(1)
+    answers[1]?.reject(new Error('no database'))
+    await expect(answers[1]?.promise).rejects.toThrow()
+    later(1)
+    const last = source()
+    answers[2]?.reject(new Error('no database'))
+    await expect(last).rejects.toThrow('no database')
+    expect(answers).toHaveLength(3)
+  })
 })
 
 test('a source that fails leaves its gauge out and the scrape whole', async () => {

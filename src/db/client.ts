@@ -14,7 +14,7 @@ export { DatabaseFault } from './fault.ts'
 export type { Database } from './session.ts'
 export type { Channel, Statement } from './slot.ts'
 
-export type Purpose = 'api' | 'worker' | 'health'
+export type Purpose = 'api' | 'worker' | 'health' | 'gauges'
 
 export interface PoolOptions {
   /** One host (a pooler or a moving address leads to the primary); `sslmode` and `sslrootcert` as in libpq. */

@@ -39,15 +39,19 @@ export const operationCounts = async (db: Database) => [
 
 const inState = (states: readonly string[]) => sql`state in (${sql.raw(quoted(states))})`
 
-/** How many instances of each runtime are in each state that is not ended. */
-export const instanceCounts = async (db: Database) => [
-  ...(await db.execute<{ runtime: string; state: string; count: number }>(sql`/* read:instanceCounts */
-    select runtime, state, count(*)::int as count from ${instance} where ${inState(liveInstanceStates)} group by runtime, state`)),
-]
+export interface InstanceCount {
+  readonly runtime: string
+  readonly state: string
+  readonly count: number
+  /** How long ago the one that was not heard of for longest was, by an answer of its driver or by its heartbeat; null where nobody waits for that. */
+  readonly unheardMs: number | null
+}
 
-/** Of each runtime, how long ago the one that was not heard of for longest was, by an answer of its driver or by its heartbeat. */
-export const oldestChecks = async (db: Database) => [
-  ...(await db.execute<{ runtime: string; ageMs: number }>(sql`/* read:oldestChecks */
-    select runtime, (extract(epoch from now() - min(coalesce(checked_at, heartbeat_at, state_changed_at))) * 1000)::float8 as "ageMs"
-    from ${instance} where ${inState(watchedInstanceStates)} and instance_id <> '' group by runtime`)),
+/** How many instances of each runtime are in each state that is not ended: reads all of them, once for all that is told of them. */
+export const instanceCounts = async (db: Database): Promise<InstanceCount[]> => [
+  ...(await db.execute<InstanceCount & Record<string, unknown>>(sql`/* read:instanceCounts */
+    select runtime, state, count(*)::int as count,
+      (extract(epoch from now() - min(coalesce(checked_at, heartbeat_at, state_changed_at))
+        filter (where ${inState(watchedInstanceStates)} and instance_id <> '')) * 1000)::float8 as "unheardMs"
+    from ${instance} where ${inState(liveInstanceStates)} group by runtime, state`)),
 ]

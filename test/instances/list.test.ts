@@ -1,7 +1,7 @@
 // Lists of instances, what deployments and stacks show of theirs, what is stuck, and what the gauges are told.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
-import { instanceCounts, oldestChecks } from '../../src/resolvers/passing.ts'
+import { instanceCounts } from '../../src/resolvers/passing.ts'
 import { createTeam } from '../fixture.ts'
 import { putDeployment } from '../row.ts'
 import { putStack } from '../stacks/row.ts'
@@ -124,10 +124,9 @@ test('the gauges tell how many there are of each, and how long ago one was last 
   ]
   for (const each of facts) await putInstance(world.sql, { ...each, teamId })
   const counts = await instanceCounts(world.api.pool.db)
-  expect(counts).toEqual(expect.arrayContaining([{ runtime: 'DOCKER', state: 'STARTING', count: 1 }]))
+  expect(counts).toEqual(expect.arrayContaining([{ runtime: 'DOCKER', state: 'STARTING', count: 1, unheardMs: null }]))
   expect(counts.filter(({ state }) => state === 'REMOVED')).toEqual([])
-  const ages = Object.fromEntries(
-    (await oldestChecks(world.api.pool.db)).map(({ runtime, ageMs }) => [runtime, ageMs / 1000]),
-  )
+  const heard = counts.filter(({ unheardMs }) => unheardMs !== null)
+  const ages = Object.fromEntries(heard.map(({ runtime, unheardMs }) => [runtime, Number(unheardMs) / 1000]))
   expect([ages.DOCKER, ages.EXTERNAL].map((age) => Math.floor(Number(age) / 1000))).toEqual([5, 50])
 })
