@@ -126,7 +126,7 @@ export const testSealing = createSealing([{ id: 'test', bytes: Buffer.alloc(32, 
 
 /** No name is looked up: what is called private is not taken. */
 export const testWebhookFault = async (url: string) =>
-  url.includes('private') ? 'The host has an address that is not public.' : null
+  url.includes('private') ? 'The host has no address, or one that is not public.' : null
 
 /** What a request would carry: every image is there, metrics throw on an undeclared label, the log is silent. */
 export const contextFor = (db: Database, actor: Actor, overrides: Partial<Context> = {}): Context => ({

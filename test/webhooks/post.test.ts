@@ -158,7 +158,7 @@ describe('only what was checked is dialled', () => {
     const resolve = async () => answers.shift() ?? []
     const url = `http://hooks.invalid:${receiver.port}/`
     expect(await send({ url }, { resolve })).toMatchObject({ kind: 'delivered' })
-    const reason = 'The host has an address that is not public.'
+    const reason = 'The host has no address, or one that is not public.'
     expect(await send({ url }, { resolve })).toEqual({ kind: 'failed', status: null, reason })
     expect(await send({ url }, { resolve })).toEqual({ kind: 'failed', status: null, reason })
     expect(receiver.received).toHaveLength(1)
@@ -177,7 +177,7 @@ describe('only what was checked is dialled', () => {
       expect(await sent).toEqual({
         kind: 'failed',
         status: null,
-        reason: 'The host has an address that is not public.',
+        reason: 'The host has no address, or one that is not public.',
       })
       expect(receiver.received).toEqual([])
     },

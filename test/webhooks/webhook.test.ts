@@ -77,7 +77,7 @@ test('an address that may not be called is refused', async () => {
   expect(await create({ url: 'https://private.example/' })).toMatchObject({
     code: 'ADDRESS_REFUSED',
     retryable: false,
-    reason: 'The host has an address that is not public.',
+    reason: 'The host has no address, or one that is not public.',
   })
 })
 

@@ -56,6 +56,9 @@ export interface Checking {
   readonly resolve?: Resolve
 }
 
+/** The same for a name that is nowhere as for one that is inside: it does not tell which names there are inside. */
+const refused: Checked = { kind: 'refused', reason: 'has no address, or one that is not public' }
+
 /** Resolves the host of a URL and checks every address of it. Never throws; ends when the signal does. */
 export async function checkedAddresses(
   url: URL,
@@ -72,14 +75,12 @@ export async function checkedAddresses(
   try {
     signal.throwIfAborted()
     const addresses = await Promise.race([find(host, signal), given.promise])
-    if (addresses.length === 0) return { kind: 'refused', reason: 'has no address' }
-    if (!isNamed && !addresses.every((address) => mayBeDialled(address, allowed))) {
-      return { kind: 'refused', reason: 'has an address that is not public' }
-    }
+    const mayBe = isNamed || addresses.every((address) => mayBeDialled(address, allowed))
+    if (addresses.length === 0 || !mayBe) return refused
     return { kind: 'addresses', addresses: addresses.slice(0, addressLimit) }
   } catch (error) {
     return isMissing((error as { code?: unknown }).code)
-      ? { kind: 'refused', reason: 'has no address' }
+      ? refused
       : { kind: 'unresolved', reason: 'could not be resolved' }
   } finally {
     signal.removeEventListener('abort', giveUp)
