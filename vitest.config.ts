@@ -41,6 +41,7 @@ export const longer = [
   'test/sweep/fuzz.test.ts',
   'test/sweep/*mutant.test.ts',
   'test/sweep/relay.test.ts',
+  'test/webhooks/backlog.test.ts',
   'test/webhooks/deliver.test.ts',
   'test/webhooks/race.test.ts',
 ]

@@ -16,6 +16,7 @@ export const LOOPS = [
   'sweep',
   'trim',
   'sequence',
+  'fan-out',
   'deliver',
   'measure',
   'exchange-usage',

@@ -83,7 +83,7 @@ export const webhookDeliveryMachine = declareMachine({
       to: 'DEAD',
       by: ['deliver'],
       refusal: 'IllegalState',
-      guard: claim,
+      guard: 'the claim, or its lease is over and no attempt is left',
       untold: 'always',
       description: 'Its attempts are used up.',
     },

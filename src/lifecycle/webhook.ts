@@ -37,16 +37,17 @@ export const webhookMachine = declareMachine({
       to: 'DISABLED',
       by: ['caller', 'deliver'],
       refusal: 'IllegalState',
-      description: 'Tell it of nothing: `updateWebhook` with `enabled: false`, or its receiver answered 410 Gone.',
+      description:
+        'Tell it of nothing: `updateWebhook` with `enabled: false`, or its receiver answered 410 Gone, or none of the last deliveries has arrived.',
     },
     fanOutWebhook: {
       from: ['ACTIVE'],
       to: 'same',
       by: ['deliver'],
       refusal: 'IllegalState',
-      guard: 'its cursor is where it was; the deliveries are stored in the same statement',
+      guard: 'its team has events behind its cursor',
       untold: 'always',
-      description: 'Store what it is to be told of, and move its cursor.',
+      description: 'Store what it is to be told of, and move its cursor, in one statement.',
     },
     deleteWebhook: {
       from: ['ACTIVE', 'DISABLED'],

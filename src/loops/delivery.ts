@@ -5,18 +5,20 @@ import { DatabaseFault } from '../db/fault.ts'
 import { type Posted, type PostOptions, post } from '../drivers/webhook/post.ts'
 import type { Log } from '../log.ts'
 import type { DeliveryOutcome, Metrics } from '../metrics.ts'
-import { cursorAt, type EventView } from '../resolvers/event-read.ts'
-import { type Database, type Moved, type Rule, transition } from '../resolvers/transition.ts'
+import { type EventView, factsOf } from '../resolvers/event-read.ts'
+import { type Cause, type Database, type Moved, type Rule, transition } from '../resolvers/transition.ts'
 import { signingPlace } from '../resolvers/webhook.ts'
-import type { Letter } from '../resolvers/webhook-delivery.ts'
+import type { Draft } from '../resolvers/webhook-delivery.ts'
 import {
   buryDelivery,
+  buryUnheard,
   buryWithWebhook,
   type claimDelivery,
   markDelivered,
   postponeDelivery,
 } from '../resolvers/webhook-delivery-rule.ts'
 import type { Sealing } from '../sealing.ts'
+import { countMoves } from './count.ts'
 import { backoffMs } from './effect.ts'
 
 const [minuteMs, hourMs] = [60_000, 3_600_000]
@@ -24,6 +26,8 @@ const [minuteMs, hourMs] = [60_000, 3_600_000]
 /** How long things may take, in ms; tests shorten them. */
 export const timing = {
   pollMs: 1_000,
+  /** How often every webhook is looked at, and not only those whose team has news. */
+  everyWebhookMs: 60_000,
   /** One attempt: finding the address, sending, the whole answer. */
   limitMs: 5_000,
   /** How long a claim lasts: an attempt, and time to store its end. */
@@ -32,6 +36,15 @@ export const timing = {
   retryMs: [5_000, 30_000, 2 * minuteMs, 10 * minuteMs, hourMs, 4 * hourMs, 12 * hourMs] as readonly number[],
 }
 export type Timing = Readonly<typeof timing>
+
+/** So often is a delivery tried at most. */
+export const attemptsOf = ({ retryMs }: Timing): number => retryMs.length + 1
+
+/** Who moves deliveries and webhooks here; each statement is a request of its own. */
+export const causeOfDelivery = (requestId = `deliver-${crypto.randomUUID()}`): Cause => ({
+  actor: { kind: 'loop', id: 'deliver' },
+  requestId,
+})
 
 export interface DeliveryTools {
   readonly db: Database
@@ -45,13 +58,13 @@ export interface DeliveryTools {
 type Delivery = Moved<(typeof claimDelivery)['subject']['table']>['row']
 
 /** Sends a delivery whose claim was asked for at `claimedAt` (monotonic, ms), and stores how it ended. Never throws. */
-export async function deliver(row: Delivery, letter: Letter, claimedAt: number, tools: DeliveryTools): Promise<void> {
+export async function deliver(row: Delivery, draft: Draft, claimedAt: number, tools: DeliveryTools): Promise<void> {
   const { timing, log, metrics } = tools
   const facts = { entity: 'WebhookDelivery', subjectId: row.id, teamId: row.teamId, attempt: row.attempt }
   // Whoever was held up, e.g. by a machine that slept, must not send beside the one that has it next.
   if (performance.now() > claimedAt + timing.leaseMs / 2)
     return log.warn('a claimed delivery was not sent in time', facts)
-  const ending = endingOf(row, await attempt(row, letter, tools), timing.retryMs)
+  const ending = endingOf(row, await attempt(row, draft, tools), timing.retryMs)
   const stored = await store(row, ending, claimedAt + timing.leaseMs, tools)
   const outcome = stored ? ending.outcome : 'lost'
   log.info('delivery', { ...facts, outcome })
@@ -62,51 +75,36 @@ type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string }
 
 async function attempt(
   row: Delivery,
-  letter: Letter,
+  draft: Draft,
   { sealing, log, timing, posting }: DeliveryTools,
 ): Promise<Attempt> {
-  if (!letter.event) return { kind: 'hopeless', reason: 'The log does not reach back to the event any more.' }
+  if (!draft.event) return { kind: 'hopeless', reason: 'The log does not reach back to the event any more.' }
   const secrets: string[] = []
-  for (const sealed of [letter.secret, letter.previousSecret]) {
+  for (const sealed of [draft.secret, draft.previousSecret]) {
     if (sealed === null) continue
     try {
-      secrets.push(sealing.open(sealed, signingPlace(letter.teamId, letter.webhookId)))
+      secrets.push(sealing.open(sealed, signingPlace(draft.teamId, draft.webhookId)))
     } catch (error) {
-      log.error('a signing secret cannot be opened', { entity: 'Webhook', subjectId: letter.webhookId, error })
+      log.error('a signing secret cannot be opened', { entity: 'Webhook', subjectId: draft.webhookId, error })
       return { kind: 'failed', status: null, reason: 'Its signing secret cannot be opened now.' }
     }
   }
   // Deleted meanwhile: what is on its way is being dropped.
   if (secrets.length === 0) return { kind: 'hopeless', reason: 'Its signing secret is erased.' }
-  const { url } = letter
-  const payload = payloadOf(letter.teamId, letter.event)
+  const { url } = draft
+  const payload = payloadOf(draft.event)
   return await post({ url, id: row.messageId, payload, secrets }, { ...posting, limitMs: timing.limitMs })
 }
 
 const small = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
 
-/** What is sent: the event as everybody in the team may read it, under the names that it has in the schema. */
-export function payloadOf(teamId: string, event: EventView): string {
-  const { occurredAt, position, kind, subjectType, subjectId, requestId, operationId } = event
-  return JSON.stringify({
-    type: `${small(subjectType)}.${kind}`,
-    timestamp: occurredAt.toISOString(),
-    data: {
-      cursor: cursorAt(teamId, Number(position)),
-      kind,
-      subjectType,
-      subjectId,
-      from: event.fromState,
-      to: event.toState,
-      generation: event.generation,
-      version: String(event.version),
-      actor: { kind: event.actorKind, id: event.actorId },
-      requestId,
-      operationId,
-      data: event.data,
-    },
+/** What is sent: the event as everybody in the team may read it, and as it is exported. */
+export const payloadOf = (event: EventView): string =>
+  JSON.stringify({
+    type: `${small(event.subjectType)}.${event.kind}`,
+    timestamp: event.occurredAt,
+    data: factsOf(event),
   })
-}
 
 interface Ending {
   readonly outcome: DeliveryOutcome
@@ -123,8 +121,9 @@ function endingOf(row: Delivery, attempt: Attempt, retryMs: readonly number[]): 
   })
   if (attempt.kind === 'delivered') return end('delivered', markDelivered)
   if (status === 410) return end('gone', buryWithWebhook, { webhookId: row.webhookId })
-  const longestMs = attempt.kind === 'hopeless' ? undefined : retryMs[row.attempt - 1]
-  if (longestMs === undefined) return end('dead', buryDelivery)
+  if (attempt.kind === 'hopeless') return end('dead', buryDelivery)
+  const longestMs = retryMs[row.attempt - 1]
+  if (longestMs === undefined) return end('dead', buryUnheard, { webhookId: row.webhookId })
   // Full jitter: those that failed together do not come back together.
   return end('failed', postponeDelivery, {
     afterMs: Math.round(Math.random() * longestMs),
@@ -138,14 +137,15 @@ async function store(
   row: Delivery,
   { rule, values }: Ending,
   untilMs: number,
-  { db, log }: DeliveryTools,
+  { db, log, metrics }: DeliveryTools,
 ): Promise<boolean> {
-  const requestId = `deliver-${row.messageId}`
+  const cause = causeOfDelivery(`deliver-${row.messageId}`)
   for (let failures = 0; ; failures++) {
     try {
-      const call = { actor: { kind: 'loop', id: 'deliver' }, requestId }
       const { id, claimToken } = row
-      return (await transition(db, rule, { ...call, values: { id, claimToken, ...values } })).kind === 'moved'
+      const found = await transition(db, rule, { ...cause, values: { id, claimToken, ...values } })
+      if (found.kind === 'moved') countMoves(metrics, rule, 1, found.along)
+      return found.kind === 'moved'
     } catch (error) {
       log.warn('the end of a delivery could not be stored', { subjectId: row.id, error })
       const waitMs = backoffMs(failures)

@@ -37,6 +37,24 @@ export const events = defineList<EventView>({
 export const cursorAt = (teamId: string, position: number): string =>
   cursorOf(events, teamId, { position } as EventView)
 
+/** An event for those outside, as it is exported and as webhooks are told of it: the fields of `Event` in GraphQL, and its team. */
+export const factsOf = (event: EventView) => ({
+  cursor: cursorAt(event.teamId, Number(event.position)),
+  occurredAt: event.occurredAt,
+  teamId: event.teamId,
+  kind: event.kind,
+  subjectType: event.subjectType,
+  subjectId: event.subjectId,
+  from: event.fromState,
+  to: event.toState,
+  generation: event.generation,
+  version: String(event.version),
+  actor: { kind: event.actorKind, id: event.actorId },
+  requestId: event.requestId,
+  operation: event.operationId === null ? null : { id: event.operationId },
+  data: event.data,
+})
+
 /** The parameters of the list's filter. Throws `BadUserInput`. */
 export const eventFilter = (filter: EventFilter | null | undefined) => ({
   subject: storable('filter.subject', filter?.subject),

@@ -8,13 +8,13 @@ import { webhookDelivery } from '../db/webhook-delivery.ts'
 import { type WebhookDeliveryState, webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
 import { defineBirth, defineCarried, defineRule } from './transition.ts'
 import { intParam, listParam, textParam } from './transition-statement.ts'
-import { isGone, isTold } from './webhook-rule.ts'
+import { hasFailed, isGone, isTold, isUntold } from './webhook-rule.ts'
 
 type Delivery = typeof webhookDelivery
 const part = { table: webhookDelivery, machine: webhookDeliveryMachine } as const
 const waiting = sql.raw(quoted(['PENDING'] satisfies WebhookDeliveryState[]))
+const sending = sql.raw(quoted(['SENDING'] satisfies WebhookDeliveryState[]))
 const open = sql.raw(quoted(['PENDING', 'SENDING'] satisfies WebhookDeliveryState[]))
-const ofTold = sql`exists (select from ${webhook} w where w.id = ${webhookDelivery.webhookId} and ${isTold(sql`w.state`)})`
 
 /** The same event once more, for a delivery that has ended. */
 export const redeliverWebhookEvent = defineBirth({
@@ -33,17 +33,30 @@ export const redeliverWebhookEvent = defineBirth({
   data: sql`jsonb_build_object('webhookId', ${textParam('webhookId')}, 'redeliveryOf', ${textParam('redeliveryOf')})`,
 })
 
-/** Takes what is due, but for the webhooks that have enough under way. For what is SENDING, due means that its lease is over. */
+/** The webhooks that have anything open, found one by one in the index: however much waits for one of them, it is one step. */
+const someOpen = (after: SQL) => sql`(select min(d.webhook_id) from ${webhookDelivery} d where d.state in (${open})${after})`
+const waited = sql`with recursive waited (webhook_id) as (select ${someOpen(sql``)} union all
+  select ${someOpen(sql` and d.webhook_id > r.webhook_id`)} from waited r where r.webhook_id is not null)`
+
+/**
+ * Of each webhook that wants it and has not enough under way the first few that are due and the first of their subject. For
+ * what is SENDING, due means that its lease is over; who has used up its attempts so is buried instead.
+ */
+const due = sql`${waited} select n.id from waited join ${webhook} w on w.id = waited.webhook_id cross join lateral (
+    select d.id from ${webhookDelivery} d where d.webhook_id = w.id and d.state in (${open}) and d.due_at <= now()
+      and (d.state in (${waiting}) or d.attempt < ${intParam('attempts')})
+      and d.id = (select o.id from ${webhookDelivery} o where o.webhook_id = d.webhook_id and o.subject_id = d.subject_id
+        and o.state in (${open}) order by o.position, o.id limit 1)
+    order by d.due_at limit ${intParam('limit')}) n
+  where ${isTold(sql`w.state`)} and w.id <> all(${listParam('busy')})`
+
+/** Takes what is due. Needs `attempts`, so many at most. */
 export const claimDelivery = defineRule({
   name: 'claimDelivery',
   subject: {
     ...part,
     action: 'claimDelivery',
-    where: sql`${webhookDelivery.state} in (${open}) and ${webhookDelivery.dueAt} <= now()
-      and ${webhookDelivery.webhookId} <> all(${listParam('busy')}) and ${ofTold}
-      and not exists (select from ${webhookDelivery} o where o.webhook_id = ${webhookDelivery.webhookId}
-        and o.subject_id = ${webhookDelivery.subjectId} and o.state in (${open})
-        and (o.position, o.id) < (${webhookDelivery.position}, ${webhookDelivery.id}))`,
+    where: sql`${webhookDelivery.state} in (${open}) and ${webhookDelivery.dueAt} <= now() and ${webhookDelivery.id} in (${due})`,
     batch: { orderBy: sql`${webhookDelivery.dueAt}, ${webhookDelivery.position}`, limit: intParam('limit') },
     guard: (found) => sql`${found.dueAt} <= now()`,
     set: (found) => ({
@@ -73,12 +86,13 @@ export const markDelivered = defineRule({
 
 const inMs = sql`clock_timestamp() + ${intParam('afterMs')} * interval '1 millisecond'`
 
-/** What waits behind it, so that a claim need not look at all that waits for a receiver that is dead. */
+/** What waits behind it, and not what is redelivered from before it, so that a claim need not look at all that waits for a receiver that is dead. */
 const behind = defineCarried<Delivery>({
   ...part,
   action: 'deferDelivery',
   where: sql`${webhookDelivery.webhookId} = ${textParam('webhookId')} and ${webhookDelivery.subjectId} = ${textParam('subjectId')}
     and ${webhookDelivery.state} in (${waiting}) and ${webhookDelivery.dueAt} < ${inMs} and ${webhookDelivery.id} <> ${textParam('id')}`,
+  guard: (row) => sql`(${row.position}, ${row.id}) > (found.position, found.id)`,
   set: () => ({ dueAt: inMs }),
 })
 
@@ -90,10 +104,29 @@ export const postponeDelivery = defineRule({
 })
 
 const buried = { ...claimed, action: 'buryDelivery', set: heard } as const
-/** It has not arrived, and is not tried again by itself. */
+/** It can never be sent, for no fault of its receiver. */
 export const buryDelivery = defineRule({ name: 'buryDelivery', subject: buried })
+/** It has not arrived, and is not tried again by itself. Where nothing arrives, nothing more is tried. */
+export const buryUnheard = defineRule({ name: 'buryUnheard', subject: buried, carries: [hasFailed] })
 /** The receiver is gone for good (410): the webhook is told of nothing more. */
 export const buryWithWebhook = defineRule({ name: 'buryWithWebhook', subject: buried, also: isGone })
+
+/** Whose worker died at every attempt. Needs `attempts`. */
+export const buryAbandoned = defineRule({
+  name: 'buryAbandoned',
+  subject: {
+    ...part,
+    action: 'buryDelivery',
+    where: sql`${webhookDelivery.state} in (${sending}) and ${webhookDelivery.dueAt} <= now()
+      and ${webhookDelivery.attempt} >= ${intParam('attempts')}`,
+    batch: { orderBy: sql`${webhookDelivery.dueAt}`, limit: intParam('limit') },
+    guard: (found) => sql`${found.dueAt} <= now()`,
+    set: () => ({
+      claimToken: sql`null`,
+      outcome: sql`'Each worker that sent it ended before it could say what was answered.'`,
+    }),
+  },
+})
 
 /** Whatever is open of webhooks that want nothing more. */
 export const dropDelivery = defineRule({
@@ -101,8 +134,9 @@ export const dropDelivery = defineRule({
   subject: {
     ...part,
     action: 'dropDelivery',
-    where: sql`${webhookDelivery.state} in (${open}) and not ${ofTold}`,
-    batch: { orderBy: sql`${webhookDelivery.id}`, limit: intParam('limit') },
+    where: sql`${webhookDelivery.state} in (${open})
+      and ${webhookDelivery.webhookId} in (select w.id from ${webhook} w where ${isUntold(sql`w.state`)})`,
+    batch: { orderBy: sql`${webhookDelivery.webhookId}, ${webhookDelivery.dueAt}`, limit: intParam('limit') },
     set: () => ({ claimToken: sql`null` }),
   },
 })

@@ -109,8 +109,8 @@ function notTold(webhook: WebhookView): Refusal | null {
 export const newDeliveryIds = (count: number): string =>
   Array.from({ length: count }, () => newId('WebhookDelivery')).join(',')
 
-/** What is to be sent for one delivery: where, signed by what, and the event. */
-export interface Letter extends Record<string, unknown> {
+/** Of what the letter of one delivery is made: where to, signed by what, and the event. */
+export interface Draft extends Record<string, unknown> {
   readonly deliveryId: string
   readonly teamId: string
   readonly webhookId: string
@@ -122,11 +122,11 @@ export interface Letter extends Record<string, unknown> {
   readonly event: EventView | null
 }
 
-/** The letters of these deliveries; a secret that was replaced signs for a day after that. */
-export async function lettersOf(db: Database, deliveryIds: readonly string[]): Promise<Map<string, Letter>> {
+/** The drafts of these deliveries; a secret that was replaced signs for a day after that. */
+export async function draftsOf(db: Database, deliveryIds: readonly string[]): Promise<Map<string, Draft>> {
   const rows = await db.execute<
-    Letter & { event: (EventView & { occurredAt: string }) | null }
-  >(sql`/* read:webhook.letters */
+    Draft & { event: (EventView & { occurredAt: string }) | null }
+  >(sql`/* read:webhook.drafts */
     select d.id as "deliveryId", d.team_id as "teamId", w.id as "webhookId", w.url, w.secret,
       case when w.secret_changed_at > now() - interval '1 day' then w.previous_secret end as "previousSecret",
       case when e.id is not null then jsonb_build_object('position', e.position, 'occurredAt', e.occurred_at, 'teamId', e.team_id,

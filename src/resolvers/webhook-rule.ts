@@ -1,23 +1,26 @@
 // The rules of a webhook's moves. What it is to be told of is stored in the very statement that moves its cursor, so that no
 // event is left out and none is stored twice, whatever crashes; who else holds the webhook does the same work meanwhile.
-import { and, eq, type SQL, sql } from 'drizzle-orm'
+import { and, eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import { event } from '../db/event.ts'
 import { webhook } from '../db/webhook.ts'
 import { webhookDelivery } from '../db/webhook-delivery.ts'
 import { type WebhookState, webhookMachine } from '../lifecycle/webhook.ts'
 import { type WebhookDeliveryState, webhookDeliveryMachine } from '../lifecycle/webhook-delivery.ts'
-import { defineBirth, defineBorn, defineRule, type Part } from './transition.ts'
+import { defineBirth, defineBorn, defineCarried, defineRule, type Part } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
 const part = { table: webhook, machine: webhookMachine } as const
 const byId = and(eq(webhook.id, textParam('id')), eq(webhook.teamId, textParam('teamId'))) as SQL
 const named = (...states: readonly WebhookState[]) => sql.raw(quoted(states))
 
-const waiting = sql.raw(quoted(['PENDING'] satisfies WebhookDeliveryState[]))
+const inState = (...states: readonly WebhookDeliveryState[]) => sql.raw(quoted(states))
+const waiting = inState('PENDING')
 
 /** What webhooks are told of, as a condition on the state of a webhook. */
 export const isTold = (state: SQL): SQL => sql`${state} in (${named('ACTIVE')})`
+/** What webhooks are told of nothing. */
+export const isUntold = (state: SQL): SQL => sql`${state} in (${named('DISABLED', 'DELETED')})`
 
 /** The last position that was given, as the statement sees it. */
 const newest = sql`coalesce((select max(e.position) from ${event} e), 0)`
@@ -76,7 +79,25 @@ export const isGone: Part<typeof webhook> = {
   ...part,
   action: 'disableWebhook',
   where: eq(webhook.id, textParam('webhookId')) as SQL,
+  set: () => ({ stateReason: sql`'its receiver answered 410 Gone'` }),
 }
+
+/** After so many deliveries in a row that ended DEAD, each after hours of attempts, a webhook is disabled. */
+export const deadInARow = 5
+
+const before = String(deadInARow - 1)
+/** Since it was enabled none has arrived of the last few that ended, of which the delivery that goes with this is one more. */
+const noneArrives = sql`(select count(*) filter (where e.state in (${inState('DEAD')})) >= ${sql.raw(before)} from (
+  select d.state from ${webhookDelivery} d where d.webhook_id = ${webhook.id} and d.state in (${inState('DEAD', 'DELIVERED')})
+    and d.state_changed_at > ${webhook.stateChangedAt} order by d.state_changed_at desc limit ${sql.raw(before)}) e)`
+
+/** Its receiver hears nothing any more; goes with the end of the delivery that was not heard either. */
+export const hasFailed = defineCarried<typeof webhook>({
+  ...part,
+  action: 'disableWebhook',
+  where: sql`${webhook.id} = ${textParam('webhookId')} and ${isTold(sql`${webhook.state}`)} and ${noneArrives}`,
+  set: () => ({ stateReason: sql.raw(`'the last ${deadInARow} deliveries in a row ended DEAD'`) }),
+})
 
 export const deleteWebhook = defineRule({
   name: 'deleteWebhook',
@@ -101,6 +122,10 @@ const wants = (field: string, value: SQL) =>
   sql`(coalesce(jsonb_typeof(found.filter -> ${sql.raw(quoted([field]))}), 'null') = 'null' or found.filter -> ${sql.raw(quoted([field]))} ? ${value})`
 const deliveryId = sql`(${listParam('deliveryIds')})[(row_number() over (order by n.position))::int]`
 
+/** Whether the log has anything behind the cursor of a webhook. */
+export const hasNews = ({ teamId, cursor }: Record<'teamId' | 'cursor', SQLWrapper>): SQL =>
+  sql`exists (select from ${event} e where e.team_id = ${teamId} and e.position > ${cursor})`
+
 /** One delivery for each event that the filter wants. Of deliveries themselves nobody is told: that would never end. */
 const told = defineBorn<typeof webhookDelivery, typeof webhook>({
   table: webhookDelivery,
@@ -122,14 +147,16 @@ const told = defineBorn<typeof webhookDelivery, typeof webhook>({
   }),
 })
 
-/** Takes webhooks whose team has news, and stores what they are to be told of. Needs `deliveryIds`, enough of them for all. */
+/**
+ * Takes webhooks of these teams (`teams`) that have news for them, and stores what they are to be told of. Needs `deliveryIds`,
+ * enough of them for all.
+ */
 export const fanOutWebhook = defineRule({
   name: 'fanOutWebhook',
   subject: {
     ...part,
     action: 'fanOutWebhook',
-    where: sql`${isTold(sql`${webhook.state}`)}
-      and exists (select from ${event} e where e.team_id = ${webhook.teamId} and e.position > ${webhook.cursor})`,
+    where: sql`${isTold(sql`${webhook.state}`)} and ${webhook.teamId} = any(${listParam('teams')}) and ${hasNews(webhook)}`,
     batch: { orderBy: sql`${webhook.cursor}`, limit: intParam('limit') },
     // What callers see has not changed, so what they expect to find still holds.
     set: (found) => ({ cursor: until, version: sql`${found.version}` }),

@@ -38,6 +38,8 @@ test('a webhook hears of what happens from then on, as the log tells it, signed 
     timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     data: {
       cursor: expect.any(String),
+      occurredAt: payloadOf(first as Received).timestamp,
+      teamId: stage.team.teamId,
       kind: 'deploy',
       subjectType: 'Deployment',
       subjectId: one,
@@ -47,7 +49,7 @@ test('a webhook hears of what happens from then on, as the log tells it, signed 
       version: '1',
       actor: { kind: 'token', id: 'tok_x' },
       requestId: 'req_x',
-      operationId: 'op_x',
+      operation: { id: 'op_x' },
       data: { name: 'shown' },
     },
   })
