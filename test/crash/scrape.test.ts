@@ -13,7 +13,7 @@ test('scrapes that wait for the counts of instances make neither readiness wait 
     const get = (path: string) => fetch(new URL(path, server.graphql))
     const stall = await hold(machine.sql, 'lock table instance in access exclusive mode')
     const scrapes = Promise.all(Array.from({ length: 5 }, () => get('/metrics').then((answer) => answer.text())))
-    await untilBlocked(machine.sql, 'read:instanceCounts')
+    await untilBlocked(machine.sql, 'read:oldestPassing')
     expect((await get('/readyz')).status).toBe(200)
     for (const text of await scrapes) {
       expect(text).toContain('pawl_db_pool{')

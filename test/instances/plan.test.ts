@@ -14,9 +14,10 @@ beforeAll(async () => {
   world = await openWorld()
   const { teamId } = world.team
   await withTriggersOff(world.stranger, async (sql) => {
+    // Of those that ended few did so of late, which the planner does not see: many others changed of late.
     await sql`insert into deployment (id, state, team_id, environment, name, image, ttl_policy, incarnation, state_changed_at)
       select 'd' || n, case when n % 2 = 0 then 'DELETED' else 'HEALTHY' end, ${teamId}, 'test', 'd' || n, 'x', 'PERMANENT', 'i' || n,
-        now() - case when n % 500 = 0 then 1 else 4 end * interval '1 day' from generate_series(1, 10000) n`
+        now() - case when n % 2 = 1 or n % 500 = 0 then 1 else 4 end * interval '1 day' from generate_series(1, 10000) n`
     await sql`insert into instance (id, state, team_id, environment, name, runtime, subject_type, subject_id, incarnation, instance_id,
         asked_at, heartbeat_at, heartbeat_seconds)
       select 'i' || n, case when n % 20 > 1 then 'ONLINE' else 'OFFLINE' end, ${teamId}, 'test', 'u', case when n % 2 = 0 then 'PROCESS' else 'EXTERNAL' end,
