@@ -120,7 +120,7 @@ export function registerGauges({ registers, closed, sources }: Into): void {
   })
   new Gauge({
     name: 'pawl_oldest_check_age_seconds',
-    help: 'How long ago the instance that was not heard of for longest was: by its runtime, EXTERNAL by a heartbeat; 0 when there is none.',
+    help: 'How long ago the instance that was not heard of for longest was, by its runtime; of EXTERNAL how long its heartbeat is overdue; 0 when there is none.',
     labelNames: ['runtime'],
     registers,
     async collect() {

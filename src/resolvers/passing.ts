@@ -43,7 +43,10 @@ export interface InstanceCount {
   readonly runtime: string
   readonly state: string
   readonly count: number
-  /** How long ago the one that was not heard of for longest was, by an answer of its driver or by its heartbeat; null where nobody waits for that. */
+  /**
+   * How long ago the one that was not heard of for longest was, by an answer of its driver; of EXTERNAL, for how long the heartbeat
+   * that was promised is overdue, so that one which promises few does not look lost. Null where nobody waits for that.
+   */
   readonly unheardMs: number | null
 }
 
@@ -51,7 +54,7 @@ export interface InstanceCount {
 export const instanceCounts = async (db: Database): Promise<InstanceCount[]> => [
   ...(await db.execute<InstanceCount & Record<string, unknown>>(sql`/* read:instanceCounts */
     select runtime, state, count(*)::int as count,
-      (extract(epoch from now() - min(coalesce(checked_at, heartbeat_at, state_changed_at))
-        filter (where ${inState(watchedInstanceStates)} and instance_id <> '')) * 1000)::float8 as "unheardMs"
+      (max(greatest(0, extract(epoch from now() - coalesce(checked_at, heartbeat_at, state_changed_at)) - coalesce(heartbeat_seconds, 0)))
+        filter (where ${inState(watchedInstanceStates)} and instance_id <> '') * 1000)::float8 as "unheardMs"
     from ${instance} where ${inState(liveInstanceStates)} group by runtime, state`)),
 ]

@@ -111,7 +111,7 @@ describe('lists', () => {
   })
 })
 
-test('the gauges tell how many there are of each, and how long ago one was last heard of, of those that are waited for', async () => {
+test('the gauges tell how many there are of each, and how long ago one was last heard of, of those that are waited for, beyond what it has promised', async () => {
   const { teamId } = await createTeam(world.api.database.url)
   const facts: Omit<InstanceFacts, 'teamId'>[] = [
     { runtime: 'DOCKER', state: 'ONLINE', sinceSecondsAgo: 5_000 },
@@ -119,14 +119,18 @@ test('the gauges tell how many there are of each, and how long ago one was last 
     // Its start goes on: there is no run yet that could be asked about.
     { runtime: 'DOCKER', state: 'STARTING', sinceSecondsAgo: 1e6, instanceId: null },
     { runtime: 'DOCKER', state: 'REMOVED', sinceSecondsAgo: 1e6 },
-    { state: 'ONLINE', heardSecondsAgo: 50_000 },
+    { state: 'ONLINE', heartbeatSeconds: 3_600, heardSecondsAgo: 3_590 },
+    { state: 'DEGRADED', heartbeatSeconds: 3_600, heardSecondsAgo: 3_600 + 900 },
     { state: 'OFFLINE', heardSecondsAgo: 1e6 },
   ]
   for (const each of facts) await putInstance(world.sql, { ...each, teamId })
   const counts = await instanceCounts(world.api.pool.db)
   expect(counts).toEqual(expect.arrayContaining([{ runtime: 'DOCKER', state: 'STARTING', count: 1, unheardMs: null }]))
   expect(counts.filter(({ state }) => state === 'REMOVED')).toEqual([])
-  const heard = counts.filter(({ unheardMs }) => unheardMs !== null)
-  const ages = Object.fromEntries(heard.map(({ runtime, unheardMs }) => [runtime, Number(unheardMs) / 1000]))
-  expect([ages.DOCKER, ages.EXTERNAL].map((age) => Math.floor(Number(age) / 1000))).toEqual([5, 50])
+  const unheard = (of: string) =>
+    counts.flatMap(({ runtime, state, unheardMs }) =>
+      unheardMs === null || runtime !== of ? [] : [[state, Math.floor(unheardMs / 100_000)]],
+    )
+  expect(unheard('DOCKER')).toContainEqual(['ONLINE', 50])
+  expect(Object.fromEntries(unheard('EXTERNAL'))).toMatchObject({ ONLINE: 0, DEGRADED: 9 })
 })
