@@ -42,7 +42,7 @@ export const instance = pgTable(
     service: text('service'),
     /** The workload that it is a run of, as the driver knows it; null for EXTERNAL. */
     incarnation: text('incarnation'),
-    /** The provider's id of this very run, never used again; null until it is known, and while it is OFFLINE to be restarted. */
+    /** The provider's id of this very run, another one at every start; null until it is known, and while it is OFFLINE to be restarted. */
     instanceId: text('instance_id'),
     url: text('url'),
     /** When this run came ONLINE. */

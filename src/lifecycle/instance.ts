@@ -35,7 +35,8 @@ export const instanceMachine = declareMachine({
       to: 'STARTING',
       by: ['caller', 'runner'],
       refusal: 'IllegalState',
-      guard: 'no instance of the team was ever known by that id of the provider, and the plan has room',
+      guard:
+        'no instance of the team that is still kept has that id of the provider, and the plan has room; removed ones are kept for 7 days',
       description: 'A runner starts a unit; or what runs elsewhere makes itself known.',
     },
     markInstanceOnline: {
@@ -67,7 +68,7 @@ export const instanceMachine = declareMachine({
       to: 'OFFLINE',
       by: ['reconcile-instances', 'runner'],
       refusal: 'IllegalState',
-      guard: `${captured}; or its last heartbeat is too old; or the claim of the operation that could not start it`,
+      guard: `${captured}; or its last heartbeat is too old; or what it is part of has failed; or the claim of the operation that could not start it`,
       description: 'Its run is gone, could not be started, or is not heard of any more.',
     },
     restartInstance: {

@@ -8,7 +8,7 @@ const where = (row: InstanceView) => `${row.name} in ${row.environment}`
 const look = ({ id }: InstanceView) => lookAt('instance', { id }, 'See where it stands and what may be done with it.')
 const refusalOf = (action: InstanceAction) => instanceMachine.moves[action].refusal as RefusalName
 
-/** The wish to be known goes on under an id of its own: those of the provider are never used again. */
+/** The wish to be known goes on under an id of its own: that of a removed one is not taken while it is kept. */
 const registerAnew = ({ name, environment, url, heartbeatSeconds, subjectId }: InstanceView): Remedy =>
   callInstead(
     'registerInstance',
@@ -42,12 +42,12 @@ export function managed(action: InstanceAction, row: InstanceView): Refusal {
   })
 }
 
-/** The provider's id is known: one that lives says so by heartbeats, and that of a removed one is never used again. */
+/** The provider's id is known: one that lives says so by heartbeats, and that of a removed one is not taken again while it is kept. */
 export function idIsKnown(row: InstanceView): Refusal {
   const action = 'registerInstance'
   const gone = !liveInstanceStates.includes(row.state)
   return refuse(refusalOf(action), {
-    message: `${row.instanceId} is known: it is ${where(row)}, ${row.id}, which is ${row.state}.${gone ? ' Ids are never used again.' : ''}`,
+    message: `${row.instanceId} is known: it is ${where(row)}, ${row.id}, which is ${row.state}.${gone ? ' Its id is not taken again while the removed instance is kept, for 7 days.' : ''}`,
     facts: { instance: row, action },
     remedies: gone
       ? [registerAnew(row), look(row)]

@@ -133,7 +133,7 @@ const goneRun = (more: (found: Instance) => SQL, set: Part<Instance>['set']): Pa
     and ${found.generation} = ${intParam('generation')} and ${more(found)}`,
   ...(set ? { set } : {}),
 })
-/** An id is never used again, so the same id is the same run. */
+/** Drivers give each run an id of its own and never the same again, so the same id is the same run. */
 export const isAskedAbout = (found: Instance): SQL =>
   sql`${found.instanceId} = ${textParam('instanceId')} and ${found.instanceId} <> ''`
 

@@ -55,7 +55,7 @@ export const heartbeatInstance = (
   })
 }
 
-/** It will not come back: its place in the plan is free, its id never again. */
+/** It will not come back: its place in the plan is free, its id is not while it is kept. */
 export const removeInstance = (context: Context, input: ById): Promise<Result<InstancePayload>> =>
   moveById(context, kind, 'removeInstance', rules.removeInstance, nothingElse, input, {
     guard: (row) => why.managed('removeInstance', row),

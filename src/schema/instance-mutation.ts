@@ -22,7 +22,7 @@ declareMutation<calls.InstancePayload>({
   summary:
     'Makes known a unit that runs elsewhere (runtime EXTERNAL) and takes a place in the plan. It is ONLINE with its first heartbeat. ' +
     `After ${missedHeartbeats} heartbeats that did not come it is OFFLINE; after ${keptOfflineHours} hours of that, or when its deployment ends, it is REMOVED. ` +
-    'ILLEGAL_STATE shows the instance that is known by that `instanceId` (ids are never used again), or the deployment that has ended.',
+    'ILLEGAL_STATE shows the instance that is known by that `instanceId` (that of a removed one is not taken again for 7 days), or the deployment that has ended.',
   undo: '`removeInstance`.',
   versioned: false,
   input: (t) => ({
@@ -71,7 +71,7 @@ declareMutation<calls.InstancePayload>({
   machine: instanceMachine,
   summary:
     'Takes an EXTERNAL instance off the list for good: it will not come back. Its place in the plan is free at once; its `instanceId` ' +
-    'is never used again. What Pawl runs itself ends with its deployment or stack, and is refused here.',
+    'is not taken again for 7 days. What Pawl runs itself ends with its deployment or stack, and is refused here.',
   undo: 'none: `registerInstance` makes a new one, under another `instanceId`.',
   versioned: true,
   input: id,

@@ -34,7 +34,7 @@ InstanceRef.implement({
     runtime: t.field({ type: InstanceRuntime, description: 'What runs it.', resolve: (row) => row.runtime }),
     instanceId: t.exposeString('instanceId', {
       nullable: true,
-      description: 'The provider’s id of this very run, never used again; null while there is none or it is not known.',
+      description: 'The provider’s id of this very run, another one at every start; null while there is none or it is not known.',
     }),
     name: t.exposeString('name', { description: 'Its name, for people; several may have it.' }),
     environment: t.exposeString('environment', { description: 'Its environment, e.g. `development`.' }),

@@ -97,7 +97,7 @@ describe('registerInstance', () => {
     })
   })
 
-  test('an id that was removed is never used again; the remedy makes a new one', async () => {
+  test('the id of a removed one is not taken again while that is kept; the remedy makes a new one', async () => {
     const { instance } = await world.register({
       name: 'gone',
       instanceId: 'i-gone',
@@ -107,7 +107,7 @@ describe('registerInstance', () => {
     await world.remove({ id: instance.id })
     const again = await world.register({ name: 'gone', instanceId: 'i-gone' })
     expect(again).toMatchObject({ code: 'ILLEGAL_STATE', instance: { id: instance.id, state: 'REMOVED' } })
-    expect(again.message).toContain('never used again')
+    expect(again.message).toContain('not taken again while the removed instance is kept')
     expect(await world.take(again)).toEqual(['registerInstance'])
     const [heir] =
       await world.sql`select name, environment, heartbeat_seconds as beats, instance_id as "instanceId" from instance
