@@ -6,7 +6,7 @@ import { deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment
 import { envCounts, envGuard, mergedEnv } from './env.ts'
 import * as units from './instance-rule.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
-import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
+import { fails, isTakenBack, isUnmoved, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -180,8 +180,7 @@ export const tearDownDeployment = defineRule({
     action: 'tearDownDeployment',
     where: sql`${inArray(deployment.state, ['EXPIRED', 'DELETING'])} and ${noLiveOperation(deployment.id)}`,
     batch: batch(sql`${deployment.stateChangedAt}`),
-    // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
-    guard: (found) => sql`${found.version} = (select d.version from ${deployment} d where d.id = ${found.id})`,
+    guard: isUnmoved(deployment),
   },
 })
 

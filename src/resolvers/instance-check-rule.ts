@@ -10,7 +10,7 @@ import { type DeploymentState, deploymentMachine } from '../lifecycle/deployment
 import { type InstanceState, startingDeadlineMs } from '../lifecycle/instance.ts'
 import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { isAskedAbout, isManaged, part, withoutRun } from './instance-rule.ts'
-import { noLiveOperation } from './runner-rule.ts'
+import { isUnmoved, noLiveOperation } from './runner-rule.ts'
 import { defineRule } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
@@ -92,10 +92,6 @@ const awaits = (table: typeof deployment | typeof stack, states: readonly (Deplo
   sql`${table.state} in (${sql.raw(quoted(states))}) and ${noLiveOperation(table.id)} and exists (select 1 from ${instance} i
     where ${unit.subjectId} = ${table.id} and ${unit.generation} = ${table.generation} and ${isManaged(unit)}
       and ((${unit.state} in (${offline}) and ${unit.restartDueAt} < now() - ${lostAfter}) or (${isOverdue(unit)})))`
-/** The look for units and work is of the snapshot: a row that has changed since is left to the next pass. */
-const unchanged = (table: typeof deployment | typeof stack, found: Record<'id' | 'version', SQLWrapper>) =>
-  sql`${found.version} = (select o.version from ${table} o where o.id = ${found.id})`
-
 /** The nets under restarts: what waits for one, or was left half-way, and has no live operation gets one again. */
 export const requeueDeploymentRestart = defineRule({
   name: 'requeueDeploymentRestart',
@@ -105,7 +101,7 @@ export const requeueDeploymentRestart = defineRule({
     action: 'restartDeployment',
     where: awaits(deployment, ['HEALTHY']),
     batch: batch(sql`${deployment.id}`),
-    guard: (found) => unchanged(deployment, found),
+    guard: isUnmoved(deployment),
   },
 })
 export const requeueStackRestart = defineRule({
@@ -116,6 +112,6 @@ export const requeueStackRestart = defineRule({
     action: 'restartStack',
     where: awaits(stack, ['HEALTHY', 'FAILED']),
     batch: batch(sql`${stack.id}`),
-    guard: (found) => unchanged(stack, found),
+    guard: isUnmoved(stack),
   },
 })

@@ -8,11 +8,11 @@ import { deployment } from '../db/deployment.ts'
 import { type InstanceRuntime, instance, patience, patientUntil } from '../db/instance.ts'
 import { deploymentMachine, endedDeploymentStates, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { type InstanceState, instanceMachine, liveInstanceStates } from '../lifecycle/instance.ts'
+import { part } from './instance-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
 
-const part = { table: instance, machine: instanceMachine } as const
 const byId = and(eq(instance.id, textParam('id')), eq(instance.teamId, textParam('teamId'))) as SQL
 const named = (...names: readonly string[]) => sql.raw(quoted(names))
 const runtime = named('EXTERNAL' satisfies InstanceRuntime)

@@ -3,7 +3,7 @@
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import { resource } from '../db/resource.ts'
 import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
-import { fails, isTakenBack, noLiveOperation, succeeds } from './runner-rule.ts'
+import { fails, isTakenBack, isUnmoved, noLiveOperation, succeeds } from './runner-rule.ts'
 import { ofActiveTeam, stillOfActiveTeam } from './team-rule.ts'
 import { defineBirth, defineRule, type Part } from './transition.ts'
 import { intParam, textParam } from './transition-statement.ts'
@@ -93,9 +93,7 @@ export const expireResource = defineRule({
   releases: 'resources',
 })
 
-/** What is looked up beside the row is of the snapshot: a row that has changed since is left to the next pass. */
-const unmoved = (found: typeof resource) =>
-  sql`${found.version} = (select r.version from ${resource} r where r.id = ${found.id})`
+const unmoved = isUnmoved(resource)
 
 const idle = noLiveOperation(resource.id)
 

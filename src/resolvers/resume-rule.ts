@@ -10,9 +10,9 @@ import { deploymentMachine } from '../lifecycle/deployment.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { resourceMachine } from '../lifecycle/resource.ts'
 import { stackMachine } from '../lifecycle/stack.ts'
-import { noLiveOperation } from './runner-rule.ts'
+import { isUnmoved, noLiveOperation } from './runner-rule.ts'
 import { defineRule, type Rule } from './transition.ts'
-import { ident, intParam } from './transition-sql.ts'
+import { intParam } from './transition-sql.ts'
 import { moveOf } from './transition-statement.ts'
 
 /** In one of the states that the move starts from for longer than that state's deadline. */
@@ -36,9 +36,7 @@ function continues<T extends LifecycleTable>(table: T, machine: Machine, action:
       action,
       where: sql`${overdue(machine, action)} and ${noLiveOperation(table.id)}`,
       batch: { orderBy: sql`${table.stateChangedAt}`, limit: intParam('limit') },
-      // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
-      guard: (found) =>
-        sql`${found.version} = (select s.version from ${ident(machine.table)} s where s.id = ${found.id})`,
+      guard: isUnmoved(table),
     },
   })
   return rule as unknown as Rule

@@ -3,6 +3,7 @@
 import { eq, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import { operation } from '../db/operation.ts'
+import type { LifecycleTable } from '../db/tables.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { stateIs } from './operation-rule.ts'
 import type { Part } from './transition.ts'
@@ -46,3 +47,9 @@ export const isTakenBack = (kind: string): Half => ({
 /** For the searches of loops: no operation of that subject is live, as the snapshot shows it. */
 export const noLiveOperation = (subjectId: SQLWrapper): SQL => sql`not exists (select 1 from ${operation} o
   where o.subject_id = ${subjectId} and ${stateIs(sql`o.state`, ...liveOperationStates)})`
+
+/** What is looked up beside the row, as live work is, is of the snapshot: a row that has changed since is left to the next pass. */
+export const isUnmoved =
+  (table: LifecycleTable) =>
+  (found: Record<'id' | 'version', SQLWrapper>): SQL =>
+    sql`${found.version} = (select s.version from ${table} s where s.id = ${found.id})`

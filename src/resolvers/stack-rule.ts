@@ -7,7 +7,7 @@ import { type StackState, stackMachine } from '../lifecycle/stack.ts'
 import { envCounts, envGuard, mergedEnv } from './env.ts'
 import * as units from './instance-rule.ts'
 import { referencesResolve, whereResolved } from './reference-rule.ts'
-import { fails, isTakenBack, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
+import { fails, isTakenBack, isUnmoved, noLiveOperation, progresses, succeeds } from './runner-rule.ts'
 import { defineBirth, defineRule } from './transition.ts'
 import { intParam, jsonParam, listParam, textParam } from './transition-statement.ts'
 
@@ -118,8 +118,7 @@ export const tearDownStack = defineRule({
     action: 'tearDownStack',
     where: sql`${inArray(stack.state, ['DELETING'])} and ${noLiveOperation(stack.id)}`,
     batch: { orderBy: sql`${stack.stateChangedAt}`, limit: intParam('limit') },
-    // The look for live work is of the snapshot: a row that has changed since is left to the next pass.
-    guard: (found) => sql`${found.version} = (select d.version from ${stack} d where d.id = ${found.id})`,
+    guard: isUnmoved(stack),
   },
 })
 

@@ -64,7 +64,7 @@ async function lookBeforeQueue(round: string, ...mutations: Mutation[]): Promise
 
 test('a replica that looked before another queued a teardown queues none; without its guard it would', async () => {
   expect(await lookBeforeQueue('guarded')).toEqual({ 1: 3 })
-  const guard = '(select d.version from "deployment" d where d.id = "found"."id")'
+  const guard = '(select s.version from "deployment" s where s.id = "found"."id")'
   const without = { name: 'tearDownDeployment', from: guard, to: '"found"."version"' }
   expect(await lookBeforeQueue('unguarded', without)).toEqual({ 2: 3 })
 })
