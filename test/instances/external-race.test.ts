@@ -267,6 +267,8 @@ describe('a pass', () => {
   test('takes more than a batch, and is told off by its signal in between', async () => {
     const { teamId } = await createTeam(real.stranger)
     await withTriggersOff(real.stranger, async (sql) => {
+      // What other tests have left may be due by now.
+      await sql`delete from instance`
       for (let n = 0; n < 250; n++)
         await sql`insert into instance (id, state, team_id, environment, name, runtime, instance_id, heartbeat_at, heartbeat_seconds)
           values (${newId('Instance')}, 'ONLINE', ${teamId}, 'test', 'many', 'EXTERNAL', ${`many-${n}`}, now() - interval '1 day', 5)`
