@@ -3,11 +3,16 @@
 import { complexityFromQuery } from '@pothos/plugin-complexity'
 import {
   type DocumentNode,
+  type FragmentDefinitionNode,
   GraphQLError,
+  GraphQLIncludeDirective,
   type GraphQLSchema,
+  GraphQLSkipDirective,
+  getDirectiveValues,
   getVariableValues,
   Kind,
   type OperationDefinitionNode,
+  type SelectionSetNode,
 } from 'graphql'
 import { BadUserInput } from './resolvers/page.ts'
 import { introspectionCost, limited, limits } from './server-document.ts'
@@ -44,6 +49,8 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
   const others = document.definitions.filter((each) => each.kind !== Kind.OPERATION_DEFINITION)
   const chosen: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...others] }
   try {
+    if (operation.operation === 'subscription' && !selects(operation.selectionSet, document, read.coerced ?? {}))
+      return { cost: null, flaw: badInput(noField) }
     const { complexity } = complexityFromQuery(chosen, { schema, variables })
     const requested = complexity + introspectionCost(document)
     return {
@@ -55,6 +62,23 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
     if (error instanceof GraphQLError) return { cost: null, flaw: badInput(error.message, error) }
     throw error
   }
+}
+
+const noField = 'A subscription needs its one field: with @skip and @include as they are given nothing is left of it.'
+
+/** Whether a field is left, by `@skip` and `@include`. A document whose fragments are too many has been refused by now. */
+function selects(set: SelectionSetNode, document: DocumentNode, variables: Record<string, unknown>): boolean {
+  const fragmentOf = (name: string) =>
+    document.definitions.find(
+      (each): each is FragmentDefinitionNode => each.kind === Kind.FRAGMENT_DEFINITION && each.name.value === name,
+    )
+  return set.selections.some((node) => {
+    if (getDirectiveValues(GraphQLSkipDirective, node, variables)?.if === true) return false
+    if (getDirectiveValues(GraphQLIncludeDirective, node, variables)?.if === false) return false
+    if (node.kind === Kind.FIELD) return true
+    const within = node.kind === Kind.FRAGMENT_SPREAD ? fragmentOf(node.name.value)?.selectionSet : node.selectionSet
+    return within !== undefined && selects(within, document, variables)
+  })
 }
 
 /** Something in the arguments or variables is not taken; `at` says where. */
