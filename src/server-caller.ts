@@ -2,7 +2,7 @@
 // credential was not taken is never told.
 import type { IncomingMessage } from 'node:http'
 import type { Actor } from './auth.ts'
-import { DatabaseFault } from './db/fault.ts'
+import { DatabaseFault, toldOf } from './db/fault.ts'
 import { OidcUnavailable, type OidcVerifier } from './oidc.ts'
 import { authenticate, TeamNotClear } from './resolvers/authenticate.ts'
 import type { Database } from './resolvers/transition.ts'
@@ -46,7 +46,7 @@ export async function callerOf(
       return { refused, outcome: 'unavailable', retryAfterMs: error.retryAfterMs }
     }
     if (!(error instanceof DatabaseFault) || error.kind === 'bug') throw error
-    const refused = unavailable('The database cannot be reached right now. Try again.')
+    const refused = unavailable(`${toldOf(error)} Try again.`)
     return { refused, outcome: 'unavailable', retryAfterMs: 1_000 }
   }
 }

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { OidcVerifier } from './oidc.ts'
 import { createRateLimit, type RateLimit } from './rate-limit.ts'
+import { shareOf } from './resolvers/share.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
 import { callerOf } from './server-caller.ts'
 import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
@@ -11,7 +12,7 @@ import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
 import { acceptFlaw, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
 
-export interface DoorOptions extends GraphqlOptions {
+export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb'> {
   /** The documents that may be run; null, the default, for every valid one. */
   readonly trust?: Trust | null
   /** What callers may ask for, and what they have; by default the usual, shared with no other process. */
@@ -37,7 +38,8 @@ export function createDoor({
   ...options
 }: DoorOptions): Door {
   const { db, metrics, introspection } = options
-  const handle = createGraphql(options)
+  const streamDb = shareOf(db)
+  const handle = createGraphql({ ...options, streamDb })
   return async (req, res, requestId) => {
     const startedAt = performance.now()
     let tookMs: number | null = null
@@ -61,7 +63,9 @@ export function createDoor({
       return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
     }
 
-    const actor = await callerOf(req, db, oidc)
+    const { accept = '*/*' } = req.headers
+    // Who opens a stream says so.
+    const actor = await callerOf(req, accept.includes('text/event-stream') ? streamDb : db, oidc)
     if ('refused' in actor) {
       const { outcome, retryAfterMs } = actor
       if (outcome === 'unauthenticated') res.setHeader('www-authenticate', 'Bearer')
@@ -87,14 +91,13 @@ export function createDoor({
     if ('refused' in asked) return malformed(asked.refused)
     if (typeof asked.query !== 'string') return malformed(noQuery)
 
-    const { accept = '*/*' } = req.headers
     const request: GraphqlRequest = {
       actor,
       account,
       requestId,
       parameters: asked,
       readsStreams: /text\/event-stream|\*\/\*/i.test(accept),
-      again: () => callerOf(req, db, oidc),
+      again: () => callerOf(req, streamDb, oidc),
       began: () => {
         tookMs = performance.now() - startedAt
       },

@@ -45,6 +45,8 @@ export interface GraphqlOptions
   readonly hub: Hub
   readonly streams: Streams
   readonly streamTimes: StreamTimes
+  /** What streams read from: their share of the database. */
+  readonly streamDb: Context['db']
 }
 
 /** One request on its way through; what is found out on the way is for the metric and the mask. */
@@ -80,7 +82,7 @@ const keptDocumentCharacters = 20_000
 
 /** Answers authenticated requests at /graphql whose parameters were read. */
 export function createGraphql(options: GraphqlOptions): GraphqlHandler {
-  const { metrics, log, introspection, streams, streamTimes, ...given } = options
+  const { metrics, log, introspection, streams, streamTimes, streamDb, ...given } = options
   const documents = new LRUCache<string, DocumentNode>({
     maxSize: keptCharacters,
     maxEntrySize: keptDocumentCharacters,
@@ -199,7 +201,7 @@ function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext & GraphqlRe
 }
 
 /** Opens the stream of a subscription that may be run, and writes it. */
-function streaming({ db, hub, streams, streamTimes }: GraphqlOptions): Plugin<SchemaContext & GraphqlRequest> {
+function streaming({ streamDb, hub, streams, streamTimes }: GraphqlOptions): Plugin<SchemaContext & GraphqlRequest> {
   return {
     onSubscribe({ args, setSubscribeFn, setResultAndStopExecution }) {
       const request = underWay()
@@ -210,9 +212,11 @@ function streaming({ db, hub, streams, streamTimes }: GraphqlOptions): Plugin<Sc
         return setResultAndStopExecution({ errors: [stream] })
       }
       request.stream = stream
-      void watchCredential({ hub, db, actor, again, stream })
+      void watchCredential({ hub, db: streamDb, actor, again, stream })
       const price = priceOfDelivery + (cost?.requested ?? 0)
-      setSubscribeFn(() => subscribeAnew(args, { signal: stream.signal, pay: () => account.payMore(price) }))
+      setSubscribeFn(() =>
+        subscribeAnew(args, { db: streamDb, signal: stream.signal, pay: () => account.payMore(price) }),
+      )
     },
     onResultProcess({ result, serverContext, setResultProcessor }) {
       const { stream, began } = underWay()

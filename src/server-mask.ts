@@ -1,6 +1,6 @@
 // What a caller is told of an error: our own words as they are, everything else by its request id alone.
 import { GraphQLError } from 'graphql'
-import { DatabaseFault } from './db/fault.ts'
+import { DatabaseFault, toldOf } from './db/fault.ts'
 import type { Log } from './log.ts'
 import type { GraphqlOutcome } from './metrics.ts'
 import { EventsLagged } from './resolvers/event-feed.ts'
@@ -41,7 +41,7 @@ export function mask(error: unknown, { requestId, log, note }: Masking): GraphQL
   ) {
     note('unavailable')
     const retryAfterMs = cause.retryAfterMs ?? 1_000
-    return new GraphQLError(`The database cannot be reached right now. Try again in ${retryAfterMs} ms.`, {
+    return new GraphQLError(`${toldOf(cause)} Try again in ${retryAfterMs} ms.`, {
       ...place,
       extensions: { code: 'TEMPORARILY_UNAVAILABLE', retryAfterMs, requestId, ...http },
     })

@@ -4,12 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute } from 'graphql'
 import type { RateRefusal } from './rate-limit.ts'
 import { createLoaders } from './resolvers/loader.ts'
+import type { Database } from './resolvers/transition.ts'
 import type { SchemaContext } from './schema/builder.ts'
 
 /** What writing one answer takes, in points, beside its fields. */
 export const priceOfDelivery = 20
 
-export interface Paying {
+export interface Streaming {
+  /** What all of it is read from, in place of the request's own. */
+  readonly db: Database
   /** Aborted at the end of the stream. */
   readonly signal: AbortSignal
   /** Null when so much was paid; else when to try again. */
@@ -19,9 +22,9 @@ export interface Paying {
 /** The answers, or the errors for which there are none. */
 export async function subscribeAnew(
   args: ExecutionArgs,
-  { signal, pay }: Paying,
+  { db, signal, pay }: Streaming,
 ): Promise<AsyncIterable<ExecutionResult> | ExecutionResult> {
-  const context: SchemaContext = { ...(args.contextValue as SchemaContext), signal }
+  const context: SchemaContext = { ...(args.contextValue as SchemaContext), db, signal }
   const source = await createSourceEventStream({ ...args, contextValue: context })
   if (!(Symbol.asyncIterator in source)) return source
   return (async function* () {
@@ -29,7 +32,7 @@ export async function subscribeAnew(
       for (let over = pay(); over && !signal.aborted; over = pay())
         await sleep(over.retryAfterMs, undefined, { signal }).catch(() => {})
       if (signal.aborted) return
-      const loaders = createLoaders(context.db, context.actor)
+      const loaders = createLoaders(db, context.actor)
       yield await execute({ ...args, rootValue, contextValue: { ...context, loaders } })
     }
   })()

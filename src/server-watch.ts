@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Actor, lacking } from './auth.ts'
 import type { Hub } from './live/hub.ts'
-import { cursorAt, eventPageOf, lastPosition } from './resolvers/event-feed.ts'
+import { cursorAt, eventPageOf } from './resolvers/event-feed.ts'
 import { eventFilter } from './resolvers/event-read.ts'
 import type { Database } from './resolvers/transition.ts'
 import type { Stranger } from './server-caller.ts'
@@ -52,7 +52,7 @@ export async function watchCredential({ hub, db, actor, again, stream }: Watched
   while (!signal.aborted) {
     try {
       // Before it is asked: what happens to it after that is told.
-      const after = await lastPosition(db)
+      const after = await hub.position()
       await check()
       const news = hub.follow({
         teamId,

@@ -13,6 +13,8 @@ export interface FaultDetails {
   table?: string | undefined
   /** Name of the statement, from its leading comment; never its text or parameters. */
   statement?: string | undefined
+  /** It was not sent because too much else waits; the database may be well. */
+  shed?: boolean | undefined
 }
 
 /**
@@ -31,18 +33,24 @@ export class DatabaseFault extends Error {
   readonly table?: string
   readonly retryAfterMs?: number
   readonly statement?: string
+  readonly shed?: boolean
 
   constructor(kind: FaultKind, reason: string, details: FaultDetails = {}) {
-    const { sqlState, constraint, table, statement } = details
+    const { sqlState, constraint, table, statement, shed } = details
     super(`${kind}: ${reason}${sqlState ? ` (${sqlState})` : ''}${statement ? ` in ${statement}` : ''}`)
     this.kind = kind
     if (sqlState !== undefined) this.sqlState = sqlState
     if (constraint !== undefined) this.constraint = constraint
     if (table !== undefined) this.table = table
     if (statement !== undefined) this.statement = statement
+    if (shed) this.shed = true
     if (kind in RETRY_AFTER_MS) this.retryAfterMs = RETRY_AFTER_MS[kind as keyof typeof RETRY_AFTER_MS]
   }
 }
+
+/** One sentence for callers about a fault that is not theirs: where the trouble is. */
+export const toldOf = ({ shed }: DatabaseFault): string =>
+  shed ? 'Pawl has too much to do right now.' : 'The database cannot be reached right now.'
 
 /** The connection ended, or no answer came within the client's deadline. Stays inside the client. */
 export class ConnectionLost extends Error {

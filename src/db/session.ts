@@ -11,11 +11,22 @@ import type { Channel } from './slot.ts'
 
 export type Database = PostgresJsDatabase<Record<string, never>>
 
+const channels = new WeakMap<Database, Channel>()
+
 /** One Drizzle database whose statements all go to the channel. */
 export function databaseOver(channel: Channel): Database {
   const dialect = new PgDialect()
   const session = new PoolSession(clientOver(channel), dialect, undefined)
-  return new PostgresJsDatabase(dialect, session as never, undefined)
+  const db: Database = new PostgresJsDatabase(dialect, session as never, undefined)
+  channels.set(db, channel)
+  return db
+}
+
+/** Where the statements of a database go. Throws for one that `databaseOver` has not made. */
+export function channelOf(db: Database): Channel {
+  const channel = channels.get(db)
+  if (!channel) throw new Error('no database of ours')
+  return channel
 }
 
 /** The name in a statement's leading comment, if there is one. */

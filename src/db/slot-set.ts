@@ -58,7 +58,7 @@ export class SlotSet {
     if (slot !== undefined) return Promise.resolve(slot)
     if (this.#waiters.length >= this.#options.maxWaiting) {
       return Promise.reject(
-        new DatabaseFault('unavailable', 'too many statements wait for a connection', { statement }),
+        new DatabaseFault('unavailable', 'too many statements wait for a connection', { statement, shed: true }),
       )
     }
     return new Promise((resolve, reject) => {
@@ -198,7 +198,8 @@ export class SlotSet {
     const code = (this.#lastFailure as { code?: unknown } | undefined)?.code ?? 'unknown error'
     const reason = this.#failures > 0 ? `the server cannot be reached, ${code}` : 'no connection became free in time'
     const sqlState = this.#failures > 0 ? sqlStateOf(this.#lastFailure) : undefined
-    waiter.reject(new DatabaseFault('unavailable', reason, { sqlState, statement: waiter.statement }))
+    const { statement } = waiter
+    waiter.reject(new DatabaseFault('unavailable', reason, { sqlState, statement, shed: this.#failures === 0 }))
   }
 
   #rejectWaiters(reason: string, sqlState?: string): void {

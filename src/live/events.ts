@@ -1,5 +1,5 @@
 // The events of a team as they come, by the filter and the cursors of the list `events`: what is listed there is sent here.
-import { cursorAt, eventPageOf, lastPosition, positionAfter } from '../resolvers/event-feed.ts'
+import { cursorAt, eventPageOf, positionAfter } from '../resolvers/event-feed.ts'
 import { type EventFilter, type EventView, eventFilter } from '../resolvers/event-read.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Hub } from './hub.ts'
@@ -23,7 +23,7 @@ export async function followEvents(
   const { subject, subjectType, kind, actor, from, to } = filter ?? {}
   return hub.follow({
     teamId,
-    after: after === null ? await lastPosition(db) : await positionAfter(db, teamId, after),
+    after: after === null ? await hub.position() : await positionAfter(db, teamId, after),
     // The conditions of the list, once more.
     wanted: (event) =>
       (subject == null || event.subjectId === subject) &&

@@ -7,6 +7,7 @@ import { eventsAfter, lastPosition } from '../resolvers/event-feed.ts'
 import type { EventView } from '../resolvers/event-read.ts'
 import type { Database } from '../resolvers/transition.ts'
 import { createRing, type Ring } from './ring.ts'
+import { together } from './together.ts'
 
 export interface HubOptions {
   readonly db: Database
@@ -32,6 +33,8 @@ export interface Following {
 export interface Hub {
   /** The wanted events in order, each once. Begins to count at once; what the database cannot tell now is asked for again. */
   follow(what: Following): AsyncIterableIterator<EventView>
+  /** The last position that was given, asked after the call: one statement for all who ask at the same time. */
+  position(): Promise<number>
   /** Says that there are new positions; only a hint. */
   nudge(): void
   /** Who follows, and what is kept in mind. */
@@ -122,6 +125,7 @@ export function createHub({ db, log, pollMs = usualPollMs, maxEvents = usualMaxE
       const follower = {}
       return follow(what, join(follower), pollMs, () => leave(follower))
     },
+    position: together(() => lastPosition(db)),
     nudge: () => reading?.wake(),
     size: () => ({
       followers: followers.size,

@@ -1,6 +1,6 @@
 // One object as it changes: as it is now, and again at each change, with nothing in between when changes come faster than
 // they are taken. What is sent was read after the event that told of it, and never twice or backwards: its version grows.
-import { cursorAt, eventPageOf, lastPosition } from '../resolvers/event-feed.ts'
+import { cursorAt, eventPageOf } from '../resolvers/event-feed.ts'
 import { eventFilter } from '../resolvers/event-read.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Hub } from './hub.ts'
@@ -23,7 +23,7 @@ export async function followSubject<R extends { readonly version: number }>(
   { db, teamId, id, read, signal }: Subject<R>,
 ): Promise<AsyncIterable<R | null>> {
   // Before the object is read: what changes after that is told.
-  const from = await lastPosition(db)
+  const from = await hub.position()
   const first = await read()
   return (async function* () {
     yield first
