@@ -12,6 +12,7 @@ import {
   toldLack as toldOf,
 } from '../auth.ts'
 import type { IdEntity } from '../db/id.ts'
+import { liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { machineOf } from '../lifecycle/machines.ts'
 import type { ApiTokenView } from './api-token-read.ts'
 import type { DeploymentView } from './deployment-read.ts'
@@ -76,13 +77,17 @@ export const deploymentActions = (actor: Actor, row: DeploymentView): AllowedAct
 export const resourceActions = (actor: Actor, row: ResourceView): AllowedAction[] =>
   answer(actor, 'Resource', row.state)
 export const stackActions = (actor: Actor, row: StackView): AllowedAction[] => answer(actor, 'Stack', row.state)
-/** What Pawl runs itself, it asks about itself. */
-export function instanceActions(actor: Actor, row: InstanceView): AllowedAction[] {
+/** What Pawl runs itself, it asks about itself; what was part of a deployment that has ended is on its way out. */
+export function instanceActions(actor: Actor, row: InstanceView, of: DeploymentView | null = null): AllowedAction[] {
   const external = () =>
     row.runtime === 'EXTERNAL'
       ? null
       : `It is of the runtime ${row.runtime}: Pawl runs it, asks about it itself, and ends it with what it is part of.`
-  return answer(actor, 'Instance', row.state, { heartbeatInstance: external, removeInstance: external })
+  return answer(actor, 'Instance', row.state, {
+    heartbeatInstance: () =>
+      external() ?? (of === null || liveDeploymentStates.includes(of.state) ? null : `Its deployment is ${of.state}.`),
+    removeInstance: external,
+  })
 }
 /** Whether its asker may approve it is decided by the team's setting and its members, under the lock. */
 export function approvalActions(actor: Actor, row: ApprovalView): AllowedAction[] {

@@ -30,6 +30,10 @@ const ofDeployment = (column: PgColumn): SQL => sql`(select ${column} from ${dep
   where ${deployment.id} = ${textParam('deploymentId')} and ${deployment.teamId} = ${textParam('teamId')}
     and ${deployment.state} in (${liveDeployment})
     and (${textParam('environment')} is null or ${deployment.environment} = ${textParam('environment')}))`
+/** The constraint that a birth is stopped by when its id is known: an index among EXTERNAL ones, or a run of what Pawl runs now. */
+export const idConstraint = 'instance_external_id'
+const isOfManagedRun = sql`exists (select 1 from ${instance} i where i.team_id = ${textParam('teamId')}
+  and i.instance_id = ${textParam('instanceId')} and i.runtime <> ${runtime} and i.state in (${named(...liveInstanceStates)}))`
 const whereNamed = (value: SQL) => sql`case when ${textParam('deploymentId')} is not null then ${value} end`
 
 export const registerInstance = defineBirth({
@@ -47,13 +51,17 @@ export const registerInstance = defineBirth({
     subjectType: whereNamed(named(deploymentMachine.entity)),
     subjectId: whereNamed(sql`coalesce(${ofDeployment(deployment.id)},
       pawl_refuse(${named(deploymentConstraint)}, 'it cannot be part of that deployment')::text)`),
-    instanceId: textParam('instanceId'),
+    instanceId: sql`case when ${isOfManagedRun} then pawl_refuse(${named(idConstraint)}, 'a run has that id')::text
+      else ${textParam('instanceId')} end`,
     url: textParam('url'),
     heartbeatSeconds: intParam('heartbeatSeconds'),
   },
 })
 
-/** A heartbeat, of one that is well or of one that is not: the state is that of the move, and has been so for as long as before. */
+/**
+ * A heartbeat, of one that is well or of one that is not: the state is that of the move, and has been so for as long as before.
+ * Of an ended deployment nothing comes up any more; it never comes back, so that no lock on it is needed.
+ */
 const heard = (action: 'heartbeatInstance' | 'reportInstanceDegraded', stateReason: SQL) =>
   defineRule({
     name: action,
@@ -61,7 +69,7 @@ const heard = (action: 'heartbeatInstance' | 'reportInstanceDegraded', stateReas
       ...part,
       action,
       where: byId,
-      guard: isExternal,
+      guard: (found) => sql`${isExternal(found)} and not ${isOver(found)}`,
       set: (found) => ({
         stateReason,
         stateChangedAt: sql`case when ${found.state} in (${named(instanceMachine.moves[action].to)}) then ${found.stateChangedAt}

@@ -1,9 +1,9 @@
 // Reading instances: the team's list, those of an object, many by id, and one by what its provider calls it.
 import { and, eq, getTableColumns, sql } from 'drizzle-orm'
-import { quoted } from '../db/columns.ts'
+import { quoted, stateIn } from '../db/columns.ts'
 import { type InstanceRuntime, instance } from '../db/instance.ts'
 import { statementOf } from '../db/prepared.ts'
-import type { InstanceState } from '../lifecycle/instance.ts'
+import { type InstanceState, liveInstanceStates } from '../lifecycle/instance.ts'
 import { lookUp } from './look-up.ts'
 import { type NamedFilter, namedConditions } from './named-list.ts'
 import { defineList } from './page.ts'
@@ -39,13 +39,9 @@ export const instances = defineList<InstanceView>({
 export const instancesById = (db: Database, teamId: string, ids: readonly string[]) =>
   lookUp<InstanceView>(db, 'read:instance.byId', { table: instance, columns: shown }, teamId, ids)
 
-/** What the team has registered under that id of its provider, removed or not; null where there is none. */
-export async function externalInstanceOf(
-  db: Database,
-  teamId: string,
-  instanceId: string,
-): Promise<InstanceView | null> {
-  const statement = statementOf(db, 'read:instance.external', () =>
+/** What the team has registered under that id of its provider, removed or not, or what Pawl runs under it now; null where there is none. */
+export async function knownInstanceOf(db: Database, teamId: string, instanceId: string): Promise<InstanceView | null> {
+  const statement = statementOf(db, 'read:instance.known', () =>
     db
       .select(shown)
       .from(instance)
@@ -53,10 +49,10 @@ export async function externalInstanceOf(
         and(
           eq(instance.teamId, textParam('teamId')),
           eq(instance.instanceId, textParam('instanceId')),
-          sql`${instance.runtime} = ${sql.raw(quoted(['EXTERNAL' satisfies InstanceRuntime]))}`,
+          sql`(${instance.runtime} = ${sql.raw(quoted(['EXTERNAL' satisfies InstanceRuntime]))} or ${stateIn(liveInstanceStates)})`,
         ),
       )
-      .prepare('read:instance.external'),
+      .prepare('read:instance.known'),
   )
   const [row] = await statement.execute({ teamId, instanceId })
   return row ?? null

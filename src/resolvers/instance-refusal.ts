@@ -2,10 +2,17 @@
 
 import { type InstanceAction, instanceMachine, liveInstanceStates } from '../lifecycle/instance.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
+import type { DeploymentView } from './deployment-read.ts'
 import type { InstanceView } from './instance-read.ts'
 
 const where = (row: InstanceView) => `${row.name} in ${row.environment}`
 const look = ({ id }: InstanceView) => lookAt('instance', { id }, 'See where it stands and what may be done with it.')
+const subjectWord = ({ subjectType }: InstanceView) => (subjectType === 'Stack' ? 'stack' : 'deployment')
+const lookAtSubject = (row: InstanceView): Remedy => {
+  const word = subjectWord(row)
+  if (row.subjectId === null) return look(row)
+  return lookAt(word, { id: row.subjectId }, `Look at the ${word} that it is part of: it starts and ends with that.`)
+}
 const refusalOf = (action: InstanceAction) => instanceMachine.moves[action].refusal as RefusalName
 
 /** The wish to be known goes on under an id of its own: that of a removed one is not taken while it is kept. */
@@ -30,20 +37,24 @@ export async function wrongState(_db: unknown, action: InstanceAction, row: Inst
 
 /** It is run by Pawl, which asks about it itself; it goes with what it is part of. */
 export function managed(action: InstanceAction, row: InstanceView): Refusal {
-  const { subjectId, subjectType } = row
-  const word = subjectType === 'Stack' ? 'stack' : 'deployment'
-  const remedy = subjectId
-    ? lookAt(word, { id: subjectId }, `Look at the ${word} that it is part of: it starts and ends with that.`)
-    : look(row)
   return refuse(refusalOf(action), {
-    message: `${action} is not possible: ${where(row)} is of the runtime ${row.runtime}, so Pawl runs it and asks about it itself. It ends with its ${word}.`,
+    message: `${action} is not possible: ${where(row)} is of the runtime ${row.runtime}, so Pawl runs it and asks about it itself. It ends with its ${subjectWord(row)}.`,
     facts: { instance: row, action },
-    remedies: [remedy],
+    remedies: [lookAtSubject(row)],
+  })
+}
+
+/** What it was part of has ended, and it ends with that; whoever looks after it can stop it. */
+export function partOfEnded(action: InstanceAction, row: InstanceView, ended: DeploymentView): Refusal {
+  return refuse(refusalOf(action), {
+    message: `${action} is not possible: ${where(row)} is part of ${ended.name}, which has been ${ended.state} since ${ended.stateChangedAt.toISOString()}, and is REMOVED with it.`,
+    facts: { instance: row, deployment: ended, action },
+    remedies: [lookAt('deployment', { id: ended.id }, 'Look at the deployment as it is now.')],
   })
 }
 
 /** The provider's id is known: one that lives says so by heartbeats, and that of a removed one is not taken again while it is kept. */
-export function idIsKnown(row: InstanceView): Refusal {
+export function idIsKnown(row: InstanceView, ended: DeploymentView | null): Refusal {
   const action = 'registerInstance'
   const gone = !liveInstanceStates.includes(row.state)
   return refuse(refusalOf(action), {
@@ -51,6 +62,8 @@ export function idIsKnown(row: InstanceView): Refusal {
     facts: { instance: row, action },
     remedies: gone
       ? [registerAnew(row), look(row)]
-      : [callInstead('heartbeatInstance', { id: row.id }, 'Say by a heartbeat that it is well.'), look(row)],
+      : row.runtime !== 'EXTERNAL' || ended
+        ? [look(row), lookAtSubject(row)]
+        : [callInstead('heartbeatInstance', { id: row.id }, 'Say by a heartbeat that it is well.'), look(row)],
   })
 }

@@ -23,7 +23,7 @@ import { deploymentsById } from './deployment-read.ts'
 import { check, nothingElse } from './input.ts'
 import * as rules from './instance-external-rule.ts'
 import { heartbeatInput, registerInstanceInput } from './instance-input.ts'
-import { externalInstanceOf, type InstanceView } from './instance-read.ts'
+import { type InstanceView, knownInstanceOf } from './instance-read.ts'
 import * as why from './instance-refusal.ts'
 import { NameMoved, whileNameMoves } from './live-named.ts'
 import { type Accepted, type ById, type Kind, moveById, replay } from './move-by-id.ts'
@@ -50,9 +50,21 @@ export const heartbeatInstance = (
   const rule = input.healthy === false ? rules.reportInstanceDegraded : rules.heartbeatInstance
   return moveById(context, kind, 'heartbeatInstance', rule, heartbeatInput, input, {
     values: ({ reason }) => ({ reason }),
-    guard: (row) => why.managed('heartbeatInstance', row),
+    guard: async (row) => {
+      if (row.runtime !== 'EXTERNAL') return why.managed('heartbeatInstance', row)
+      const ended = await endedDeploymentOf(context, row)
+      if (!ended) throw new NameMoved()
+      return why.partOfEnded('heartbeatInstance', row, ended)
+    },
     payload,
   })
+}
+
+/** The deployment that it is part of, if that has ended. */
+async function endedDeploymentOf({ db, actor }: Context, { subjectType, subjectId }: InstanceView) {
+  if (subjectType !== 'Deployment' || subjectId === null) return null
+  const [found] = await deploymentsById(db, actor.teamId, [subjectId])
+  return found && !liveDeploymentStates.includes(found.state) ? found : null
 }
 
 /** It will not come back: its place in the plan is free, its id is not while it is kept. */
@@ -116,11 +128,11 @@ async function constrained(context: Context, error: unknown, wanted: Wanted): Pr
   const { db, actor } = context
   if (!(error instanceof DatabaseFault)) throw error
   if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'instances')
-  if (error.constraint === 'instance_external_id') {
-    const known = await externalInstanceOf(db, actor.teamId, wanted.instanceId)
-    // It was there; what ended long ago is forgotten in the end.
+  if (error.constraint === rules.idConstraint) {
+    const known = await knownInstanceOf(db, actor.teamId, wanted.instanceId)
+    // It was there; what ended long ago is forgotten in the end, and so is a run.
     if (!known) throw new NameMoved()
-    return why.idIsKnown(known)
+    return why.idIsKnown(known, await endedDeploymentOf(context, known))
   }
   if (error.constraint === rules.deploymentConstraint && wanted.deploymentId !== null)
     return unfit(context, wanted.deploymentId, wanted.environment)

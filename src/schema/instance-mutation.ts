@@ -34,7 +34,9 @@ declareMutation<calls.InstancePayload>({
       description: '1 to 32 of a-z, 0-9 and -; when left out that of the deployment, or `development`.',
     }),
     instanceId: t.string({
-      description: 'The provider’s id of it: 1 to 255 printable ASCII characters; one is made when it is left out.',
+      description:
+        'The provider’s id of it: 1 to 255 printable ASCII characters; one is made when it is left out. No other EXTERNAL one of the ' +
+        'team has it, removed ones included for as long as they can be looked up, and no run that Pawl has under way.',
     }),
     deploymentId: t.id({ description: 'Id of the deployment, `dep_…`, that it is part of; it may be part of none.' }),
     url: t.string({ description: 'Where it answers: http or https, without a user name or password.' }),
@@ -50,7 +52,7 @@ declareMutation<calls.InstancePayload>({
   machine: instanceMachine,
   summary:
     'A heartbeat of an EXTERNAL instance: it is ONLINE, or with `healthy: false` DEGRADED, and brings back one that was OFFLINE. What ' +
-    'was removed is never brought back. Of what Pawl runs itself it is refused. Only a change of the state is an event.',
+    'was removed is never brought back. Of what Pawl runs itself it is refused, and of a part of a deployment that has ended. Only a change of the state is an event.',
   undo: 'none is needed: the next heartbeat says what is so then.',
   versioned: true,
   input: (t) => ({

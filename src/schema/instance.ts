@@ -30,11 +30,16 @@ InstanceRef.implement({
     'what is gone; an `EXTERNAL` one is moved by its heartbeats, and is OFFLINE once they cease.',
   interfaces: [NodeRef],
   fields: (t) => ({
-    ...lifecycleFields(t, InstanceState as never, (row, { actor }) => instanceActions(actor, row)),
+    ...lifecycleFields(t, InstanceState as never, async (row, { actor, loaders }) => {
+      const { subjectType, subjectId, runtime } = row
+      const counts = runtime === 'EXTERNAL' && subjectType === 'Deployment' && subjectId !== null
+      return instanceActions(actor, row, counts ? await loaders.deployment.load(subjectId) : null)
+    }),
     runtime: t.field({ type: InstanceRuntime, description: 'What runs it.', resolve: (row) => row.runtime }),
     instanceId: t.exposeString('instanceId', {
       nullable: true,
-      description: 'The provider’s id of this very run, another one at every start; null while there is none or it is not known.',
+      description:
+        'The provider’s id of this very run, another one at every start; null while there is none or it is not known.',
     }),
     name: t.exposeString('name', { description: 'Its name, for people; several may have it.' }),
     environment: t.exposeString('environment', { description: 'Its environment, e.g. `development`.' }),

@@ -96,6 +96,38 @@ describe('heartbeatInstance', () => {
   )
 })
 
+describe('a part of a deployment that has ended', () => {
+  test.each(['EXPIRED', 'DELETING', 'DELETED'] as const)('comes up no more: %s', async (state) => {
+    const { teamId } = world.api.team
+    const deploymentId = await putDeployment(world.sql, { teamId, state })
+    const id = await world.put({ state: 'STARTING', subjectId: deploymentId, instanceId: `i-${state}` })
+    const before = await storedInstance(world.sql, id)
+    for (const healthy of [true, false]) {
+      const refusal = await world.beat({ id, healthy })
+      expect(refusal).toMatchObject({
+        code: 'ILLEGAL_STATE',
+        action: 'heartbeatInstance',
+        instance: { id, state: 'STARTING' },
+        deployment: { id: deploymentId },
+        remedies: [{ mutation: null, query: 'deployment', arguments: { id: deploymentId } }],
+      })
+      expect(refusal.message).toContain(`has been ${state} since`)
+    }
+    // Nor is a heartbeat what to do where its id is given out again.
+    const again = await world.register({ name: 'again', instanceId: `i-${state}` })
+    expect([again.code, again.remedies.map(({ query }: { query: string }) => query)]).toEqual([
+      'ILLEGAL_STATE',
+      ['instance', 'deployment'],
+    ])
+    expect(await storedInstance(world.sql, id)).toEqual(before)
+    expect((await world.shown(id)).allowedActions).toEqual([
+      { allowed: false, because: `Its deployment is ${state}.` },
+      { allowed: true, because: null },
+    ])
+    expect(await world.remove({ id })).toMatchObject({ instance: { state: 'REMOVED' } })
+  })
+})
+
 describe('what Pawl runs itself', () => {
   test.each(['heartbeatInstance', 'removeInstance'])('is not moved by %s, whatever runs it', async (mutation) => {
     const { teamId } = world.api.team

@@ -116,6 +116,30 @@ describe('registerInstance', () => {
     expect(heir?.instanceId).not.toBe('i-gone')
   })
 
+  test('the id of a run that Pawl has under way is refused, and shown; of one that is gone, or another team’s, it is free', async () => {
+    const { teamId } = world.api.team
+    const deploymentId = await putDeployment(world.sql, { teamId, state: 'HEALTHY' })
+    const run = { runtime: 'PROCESS', subjectId: deploymentId, instanceId: 'run_91dae48' } as const
+    const managed = await world.put({ ...run, state: 'ONLINE' })
+    const refusal = await world.register({ name: 'guise', instanceId: run.instanceId })
+    expect(refusal).toMatchObject({
+      code: 'ILLEGAL_STATE',
+      action: 'registerInstance',
+      instance: { id: managed, state: 'ONLINE' },
+      remedies: [
+        { mutation: null, query: 'instance', arguments: { id: managed } },
+        { mutation: null, query: 'deployment', arguments: { id: deploymentId } },
+      ],
+    })
+    expect(await world.register({ name: 'guise', instanceId: run.instanceId }, world.other.token)).toMatchObject({
+      instance: { instanceId: run.instanceId },
+    })
+    await world.put({ ...run, state: 'REMOVED', instanceId: 'run_gone', generation: 2 })
+    expect(await world.register({ name: 'heir', instanceId: 'run_gone' })).toMatchObject({
+      instance: { instanceId: 'run_gone', runtime: 'EXTERNAL' },
+    })
+  })
+
   test('beyond the plan is refused; a place that is given back is there again', async () => {
     const team = await createTeam(world.api.database.url)
     await world.sql`update plan_usage set cap = 1 where team_id = ${team.teamId} and kind = 'instances'`
