@@ -40,7 +40,7 @@ export function countSteps(counts: readonly Count[]): [string, SQL][] {
     [
       'counts',
       // What has no counter, as a team of a release that did not count it, takes nothing: nothing is ever without its bound.
-      sql`select c.team_id, c.kind, c.n, u.cap, case when u.kind is null and c.n > 0
+      sql`select c.team_id, c.kind, u.cap, case when u.kind is null and c.n > 0
           then pawl_refuse('plan_cap', 'the plan has no counter of it') else u.used end as used
         from counted c left join counters u using (team_id, kind)`,
     ],
@@ -49,10 +49,10 @@ export function countSteps(counts: readonly Count[]): [string, SQL][] {
       // From the row that the lock yields, at its newest: the updated row itself is first taken as the snapshot has it, and a
       // refusal there would speak of what was.
       sql`update ${planUsage} t set used = case
-          when c.n > 0 and c.used + c.n > c.cap then pawl_refuse('plan_cap', 'the plan has no room')
-          when c.n < 0 and c.kind = 'owners' and c.used + c.n < 1 and c.cap > 0 then pawl_refuse('last_owner', 'no owner would be left')
-          else c.used + c.n end
-        from counts c where t.team_id = c.team_id and t.kind = c.kind`,
+          when c.n > 0 and u.used + c.n > u.cap then pawl_refuse('plan_cap', 'the plan has no room')
+          when c.n < 0 and u.kind = 'owners' and u.used + c.n < 1 and u.cap > 0 then pawl_refuse('last_owner', 'no owner would be left')
+          else u.used + c.n end
+        from counted c join counts u using (team_id, kind) where t.team_id = u.team_id and t.kind = u.kind`,
     ],
   ]
 }
