@@ -74,7 +74,13 @@ test('R71 a delivery at which every worker dies is dead after its attempts, and 
     expect(await stage.deliveries(id)).toMatchObject([{ state: 'SENDING', attempt }])
     await stage.sql`update webhook_delivery set due_at = now() - interval '1 second' where webhook_id = ${id}`
   }
-  const lives = stage.replica({ timing })
+  const gates = createGates()
+  const gate = gates.park('buryAbandoned')
+  const lives = stage.replica({ wrap: gates.wrap, timing })
+  await gate.reached
+  // The second claim is asked for when the first one was answered.
+  await until(() => expect(gates.ran.filter((name) => name === 'claimDelivery').length).toBeGreaterThan(1))
+  gate.release()
   const [delivery] = await stage.untilStates(id, 'DEAD')
   expect(delivery).toMatchObject({
     attempt: 2,
