@@ -20,6 +20,7 @@ export const longer = [
   'test/events/restore.test.ts',
   'test/instances/ask.test.ts',
   'test/instances/health.test.ts',
+  'test/instances/older-release.test.ts',
   'test/instances/restart.test.ts',
   'test/live/*.test.ts',
   'test/loops/failure.test.ts',
