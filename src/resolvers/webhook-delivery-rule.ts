@@ -34,7 +34,8 @@ export const redeliverWebhookEvent = defineBirth({
 })
 
 /** The webhooks that have anything open, found one by one in the index: however much waits for one of them, it is one step. */
-const someOpen = (after: SQL) => sql`(select min(d.webhook_id) from ${webhookDelivery} d where d.state in (${open})${after})`
+const someOpen = (after: SQL) =>
+  sql`(select min(d.webhook_id) from ${webhookDelivery} d where d.state in (${open})${after})`
 const waited = sql`with recursive waited (webhook_id) as (select ${someOpen(sql``)} union all
   select ${someOpen(sql` and d.webhook_id > r.webhook_id`)} from waited r where r.webhook_id is not null)`
 
