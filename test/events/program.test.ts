@@ -93,6 +93,35 @@ test('windows and cursors: parts put together are the whole, of one team and of 
   )
 })
 
+test('where nothing is new the cursor to go on from is still told', async () => {
+  const last = (await exported()).at(-1).cursor
+  for (const args of [[], ['--team', other]]) {
+    const own = args.length === 0 ? last : (await exported(...args)).at(-1).cursor
+    const { code, out, err } = await run('export-events', [...args, '--after', own])
+    expect([code, out]).toEqual([0, ''])
+    expect(err).toMatch(/^0 events exported, settled until \S+Z; what comes later: --after \S+\n$/)
+    expect(err.trimEnd().split(' ').at(-1)).toBe(own)
+  }
+})
+
+test('a reader that goes early is no failure', async () => {
+  const child = spawn(process.execPath, [join(source, 'export-events.ts')], {
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: api.database.url,
+      PAWL_SECRET_KEYS: `a:${randomBytes(32).toString('base64')}`,
+    },
+  })
+  // Before it has anything to say.
+  child.stdout.destroy()
+  let err = ''
+  child.stderr.on('data', (data) => {
+    err += data
+  })
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  expect([code, err]).toEqual([0, ''])
+})
+
 test('a window that is not settled yet is refused; once it is, it is exported', async () => {
   const writer = superuser(api.database.url)
   const held = await writer.reserve()
@@ -123,7 +152,15 @@ test.each([
   ],
   [['--from', '2026-02-02T00:00:00Z', '--to', '2026-02-01T00:00:00Z'], /--from \S+ is not before --to \S+\.$/],
   [['--team', 'team_x'], /--team team_x: there is no such team\.$/],
-  [['--after', 'abc'], /after is not the cursor of an event that is there/],
+  [
+    ['--after', 'zzz'],
+    /: --after is "zzz", which is no such cursor; allowed: the cursor of an event that is there; with --team also of one that was trimmed\.$/,
+  ],
+  [
+    ['--from', '2026-02-01T00:00:00Z', '--from', '2026-02-02T00:00:00Z'],
+    /: --from is given more than once; allowed: once\.$/,
+  ],
+  [['--team=a', '--team', 'b'], /: --team is given more than once; allowed: once\.$/],
 ])('%j is answered with one line', async (args, line) => {
   const { code, out, err } = await run('export-events', args)
   expect([code, out]).toEqual([1, ''])
