@@ -1,19 +1,15 @@
-// Webhooks: sends what is due. A bounded number of attempts at once, and of those a few for each webhook, so that a receiver that
-// is dead or slow holds up no other one: what ends an attempt asks for the next claim and for nothing else. What is to be sent
-// comes from fan-out.ts. It shares nothing with the dispatcher but the database.
+// Webhooks: sends what is due. A bounded number of attempts at once (delivery-place.ts says whose), so that a receiver that is dead
+// or slow holds up no other one: what ends an attempt asks for the next claim and for nothing else. What is to be sent comes from
+// fan-out.ts. It shares nothing with the dispatcher but the database.
 
 import { type Rule, transitionEach } from '../resolvers/transition.ts'
 import { draftsOf } from '../resolvers/webhook-delivery.ts'
 import { claimDelivery } from '../resolvers/webhook-delivery-rule.ts'
 import { countMoves } from './count.ts'
 import { attemptsOf, causeOfDelivery, type DeliveryTools, deliver, type Timing, timing as usual } from './delivery.ts'
+import { Places, perWebhook } from './delivery-place.ts'
 import { startFanOut } from './fan-out.ts'
 import { startLoop } from './loop.ts'
-
-/** Attempts of one process at a time. */
-const atOnce = 32
-/** A webhook that has so many under way is given no more. As many are claimed by one statement, so it may be twice that. */
-const perWebhook = 4
 
 export interface Deliverer {
   /** Says that there may be something to tell. */
@@ -31,16 +27,20 @@ export interface DelivererTools extends Omit<DeliveryTools, 'timing'> {
 export function startDeliverer(given: DelivererTools): Deliverer {
   const tools: DeliveryTools = { ...given, timing: { ...usual, ...given.timing } }
   const { db, metrics, timing } = tools
-  /** Attempts, and the webhook of each. */
-  const underWay = new Map<Promise<void>, string>()
+  const places = new Places()
+  const underWay = new Set<Promise<void>>()
   async function claim(signal: AbortSignal): Promise<number> {
     for (let total = 0; ; ) {
-      const limit = Math.min(atOnce - underWay.size, perWebhook)
+      const limit = Math.min(places.free, perWebhook)
       if (limit <= 0 || signal.aborted) return total
-      const counts = Map.groupBy(underWay.values(), (webhookId) => webhookId)
-      const busy = [...counts].flatMap(([webhookId, list]) => (list.length >= perWebhook ? [webhookId] : []))
+      const full = places.full()
       const claimedAt = performance.now()
-      const values = { busy: busy.join(','), leaseMs: timing.leaseMs, attempts: attemptsOf(timing) }
+      const values = {
+        fullWebhooks: full.webhooks.join(','),
+        fullTeams: full.teams.join(','),
+        leaseMs: timing.leaseMs,
+        attempts: attemptsOf(timing),
+      }
       const claimed = await transitionEach(db, claimDelivery, { ...causeOfDelivery(), values }, limit)
       countMoves(metrics, claimDelivery as unknown as Rule, claimed.length)
       if (claimed.length === 0) return total
@@ -52,12 +52,14 @@ export function startDeliverer(given: DelivererTools): Deliverer {
       for (const { row } of claimed) {
         const draft = drafts.get(row.id)
         if (!draft) throw new Error(`the claimed delivery ${row.id} is gone`)
-        const sending = deliver(row, draft, claimedAt, tools).finally(() => {
+        const giveBack = places.take(row)
+        const sending = deliver(row, draft, claimedAt, tools).then((arrived) => {
+          giveBack(arrived)
           underWay.delete(sending)
           // The next one of the same subject may go on now.
           loop.nudge()
         })
-        underWay.set(sending, row.webhookId)
+        underWay.add(sending)
       }
     }
   }
@@ -75,10 +77,10 @@ export function startDeliverer(given: DelivererTools): Deliverer {
 
   return {
     nudge: () => fanOut.nudge(),
-    sending: () => underWay.size,
+    sending: () => places.taken,
     async drain() {
       await Promise.all([fanOut.stop(), loop.stop()])
-      await Promise.all(underWay.keys())
+      await Promise.all(underWay)
     },
   }
 }

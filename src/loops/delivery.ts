@@ -57,18 +57,21 @@ export interface DeliveryTools {
 }
 type Delivery = Moved<(typeof claimDelivery)['subject']['table']>['row']
 
-/** Sends a delivery whose claim was asked for at `claimedAt` (monotonic, ms), and stores how it ended. Never throws. */
-export async function deliver(row: Delivery, draft: Draft, claimedAt: number, tools: DeliveryTools): Promise<void> {
+/** Sends a delivery whose claim was asked for at `claimedAt` (monotonic, ms), and stores how it ended. Never throws; tells whether it arrived. */
+export async function deliver(row: Delivery, draft: Draft, claimedAt: number, tools: DeliveryTools): Promise<boolean> {
   const { timing, log, metrics } = tools
   const facts = { entity: 'WebhookDelivery', subjectId: row.id, teamId: row.teamId, attempt: row.attempt }
   // Whoever was held up, e.g. by a machine that slept, must not send beside the one that has it next.
-  if (performance.now() > claimedAt + timing.leaseMs / 2)
-    return log.warn('a claimed delivery was not sent in time', facts)
+  if (performance.now() > claimedAt + timing.leaseMs / 2) {
+    log.warn('a claimed delivery was not sent in time', facts)
+    return false
+  }
   const ending = endingOf(row, await attempt(row, draft, tools), timing.retryMs)
   const stored = await store(row, ending, claimedAt + timing.leaseMs, tools)
   const outcome = stored ? ending.outcome : 'lost'
   log.info('delivery', { ...facts, outcome })
   metrics.delivery(outcome)
+  return ending.outcome === 'delivered'
 }
 
 type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string }

@@ -49,7 +49,7 @@ const due = sql`${waited} select n.id from waited join ${webhook} w on w.id = wa
       and d.id = (select o.id from ${webhookDelivery} o where o.webhook_id = d.webhook_id and o.subject_id = d.subject_id
         and o.state in (${open}) order by o.position, o.id limit 1)
     order by d.due_at limit ${intParam('limit')}) n
-  where ${isTold(sql`w.state`)} and w.id <> all(${listParam('busy')})`
+  where ${isTold(sql`w.state`)} and w.id <> all(${listParam('fullWebhooks')}) and w.team_id <> all(${listParam('fullTeams')})`
 
 /** Takes what is due. Needs `attempts`, so many at most. */
 export const claimDelivery = defineRule({

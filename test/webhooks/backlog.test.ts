@@ -7,7 +7,7 @@ import { redeliverWebhookEvent } from '../../src/resolvers/webhook-delivery.ts'
 import { newsAfter, webhooksById } from '../../src/resolvers/webhook-read.ts'
 import { createGates } from '../interleave.ts'
 import { until } from '../loops/fixture.ts'
-import type { Answer } from './receiver.ts'
+import { type Answer, hang } from './receiver.ts'
 import { openStage, payloadOf, type Stage } from './stage.ts'
 
 let stage: Stage
@@ -165,5 +165,24 @@ test('a team without events since the last look is not looked at; what was overl
   await stage.sql`update webhook set cursor = cursor - 1, version = version + 1 where id = ${id}`
   await stage.sql`delete from webhook_delivery where webhook_id = ${id}`
   await stage.untilStates(id, 'DELIVERED')
+  await replica.drain()
+})
+
+test('receivers that never answer leave places to one that does', async () => {
+  const dead = await stage.receiver()
+  const live = await stage.receiver()
+  dead.answer = () => (dead.received.length <= 12 ? 503 : hang)
+  for (let made = 0; made < 12; made++) await stage.webhook(dead)
+  for (let made = 0; made < 6; made++) await stage.happens(subject())
+  const replica = stage.replica({ timing: { limitMs: 4_000 } })
+  const failed = async () => /outcome="failed"} (\d+)/.exec(await replica.metrics.text())?.[1]
+  // All have failed once, and some hang.
+  await until(async () => expect(await failed()).toBe('12'))
+  await dead.heard(20)
+  const { id } = await stage.webhook(live)
+  await stage.happens(subject())
+  await stage.untilStates(id, 'DELIVERED')
+  expect(live.received).toHaveLength(1)
+  expect(await failed()).toBe('12')
   await replica.drain()
 })
