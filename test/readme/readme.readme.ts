@@ -6,7 +6,6 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/embedded.ts'
@@ -111,10 +110,7 @@ describe('README', () => {
       for (;;) {
         const { output, code } = await terminal.run(command, stepTimeoutMs)
         const isThere = !step.promised || missingLine(step.promised.text, output) === null
-        if (!isThere && performance.now() < until) {
-          await sleep(200)
-          continue
-        }
+        if (!isThere && performance.now() < until) continue
         expect(code, output.slice(-6000)).toBe(0)
         return check(step, output)
       }
