@@ -98,4 +98,4 @@ test('R28 uses against withdrawals: either all uses are refused, or one promotes
     ends[String(won)] = (ends[String(won)] ?? 0) + 1
   }
   console.log(`promotions against withdrawals: ${JSON.stringify({ callers, rounds, ...ends })}`)
-})
+}, 300_000)
