@@ -76,8 +76,8 @@ export function createHttpServer({ graphql, metrics, log, ready, times }: HttpOp
   const door =
     graphql &&
     createDoor({
-      hub: createHub({ db: graphql.db, log }),
       ...graphql,
+      hub: graphql.hub ?? createHub({ db: graphql.db, log }),
       metrics,
       log,
       lingerMs,

@@ -1,6 +1,6 @@
 // The events of a team as they come, by the filter and the cursors of the list `events`: what is listed there is sent here.
-import { cursorAt, eventPageOf, positionAfter } from '../resolvers/event-feed.ts'
-import { type EventFilter, type EventView, eventFilter } from '../resolvers/event-read.ts'
+import { eventPageOf, positionAfter } from '../resolvers/event-feed.ts'
+import { cursorAt, type EventFilter, type EventView, eventFilter } from '../resolvers/event-read.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Hub } from './hub.ts'
 import { pageSize } from './subject.ts'

@@ -1,7 +1,7 @@
 // One object as it changes: as it is now, and again at each change, with nothing in between when changes come faster than
 // they are taken. What is sent was read after the event that told of it, and never twice or backwards: its version grows.
-import { cursorAt, eventPageOf } from '../resolvers/event-feed.ts'
-import { eventFilter } from '../resolvers/event-read.ts'
+import { eventPageOf } from '../resolvers/event-feed.ts'
+import { cursorAt, eventFilter } from '../resolvers/event-read.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Hub } from './hub.ts'
 

@@ -3,8 +3,8 @@
 import { asc, gt, sql } from 'drizzle-orm'
 import { event, eventHorizon } from '../db/event.ts'
 import { statementOf } from '../db/prepared.ts'
-import { type EventView, events } from './event-read.ts'
-import { cursorOf, type Page, type PageArgs, pageOf, positionBehind } from './page.ts'
+import { cursorAt, type EventView, events } from './event-read.ts'
+import { type Page, type PageArgs, pageOf, positionBehind } from './page.ts'
 import type { Database } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
@@ -69,10 +69,6 @@ export async function eventPageOf(
   if (args.after != null) await assertKept(db, teamId, positionBehind(events, teamId, 'after', args.after))
   return page
 }
-
-/** The cursor that stands for a position in the team's log. */
-export const cursorAt = (teamId: string, position: number): string =>
-  cursorOf(events, teamId, { position } as EventView)
 
 /** Through which position the log was trimmed; 0 when it never was. */
 export async function horizonOf(db: Database): Promise<number> {

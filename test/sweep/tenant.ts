@@ -2,7 +2,7 @@
 // What is found to be wrong is returned, so that the mutants can show that it is found.
 import { getNamedType } from 'graphql'
 import { type IdEntity, newId } from '../../src/db/id.ts'
-import { cursorAt } from '../../src/resolvers/event-feed.ts'
+import { cursorAt } from '../../src/resolvers/event-read.ts'
 import { schema } from '../../src/schema/schema.ts'
 import { firstOf } from '../live/first.ts'
 import type { Answer, Api } from '../schema/api.ts'
