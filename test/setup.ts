@@ -33,7 +33,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await rm(dataDir, { recursive: true, force: true })
   }
   try {
-    server = await startEmbeddedPostgres({ dataDir, major, durable: false })
+    // Two files at a time, each with a pool for every replica and every mutant that it plays.
+    server = await startEmbeddedPostgres({ dataDir, major, durable: false, settings: { max_connections: '400' } })
     await buildTemplate(server.url)
   } catch (error) {
     await tearDown()
@@ -76,7 +77,8 @@ async function removeLeftovers(): Promise<void> {
     if (!name.startsWith(PREFIX) || !existsSync(join(dataDir, 'postgres/postmaster.pid'))) continue
     try {
       const major = readMajor((await readFile(join(dataDir, 'postgres/PG_VERSION'), 'utf8')).trim())
-      const server = await startEmbeddedPostgres({ dataDir, major, durable: false })
+      const // Two files at a time, each with a pool for every replica and every mutant that it plays.
+    server = await startEmbeddedPostgres({ dataDir, major, durable: false, settings: { max_connections: '400' } })
       await server.stop()
       await rm(dataDir, { recursive: true, force: true })
     } catch {

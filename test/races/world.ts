@@ -45,7 +45,9 @@ export async function openWorld({ guards = true, cap = 1_000 } = {}): Promise<Wo
   const pools: Pool[] = []
   const open = (slots: number, mutations: readonly Mutation[]) => {
     const wrap = mutations.length > 0 ? { wrap: mutating(...mutations) } : {}
-    const pool = openPool({ url: database.url, purpose: 'api', slots, statementTimeoutMs: 5_000, ...wrap })
+    // A slow machine is not what is played here: nobody is turned away for want of a connection.
+    const patient = { statementTimeoutMs: 5_000, waitForSlotMs: 10_000, connectTimeoutMs: 10_000 }
+    const pool = openPool({ url: database.url, purpose: 'api', slots, ...patient, ...wrap })
     pools.push(pool)
     return pool
   }
