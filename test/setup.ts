@@ -78,7 +78,7 @@ async function removeLeftovers(): Promise<void> {
     try {
       const major = readMajor((await readFile(join(dataDir, 'postgres/PG_VERSION'), 'utf8')).trim())
       const // Two files at a time, each with a pool for every replica and every mutant that it plays.
-    server = await startEmbeddedPostgres({ dataDir, major, durable: false, settings: { max_connections: '400' } })
+        server = await startEmbeddedPostgres({ dataDir, major, durable: false, settings: { max_connections: '400' } })
       await server.stop()
       await rm(dataDir, { recursive: true, force: true })
     } catch {
