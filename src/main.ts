@@ -1,56 +1,13 @@
-// The entry: reads the configuration, opens clients, starts the API, the worker or both, prints what a newcomer needs, and
-// takes everything down in order on SIGTERM or SIGINT. Only this file starts things.
-import { hostname } from 'node:os'
+// The entry: reads the configuration, puts the control plane together on this machine, and takes everything down in order on
+// SIGTERM or SIGINT. Only this file starts things.
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { openPool, type Pool, type Purpose } from './db/client.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './db/embedded.ts'
-import { isAtHead, migrate, NewerSchemaError } from './db/migrate.ts'
-import { openNudge } from './db/nudge.ts'
-import { lostSettings } from './db/settings.ts'
-import type { ResourceType } from './drivers/provision/driver.ts'
-import { closeProvisioners, type Provisioners, startProvisioners } from './drivers/provision/provisioners.ts'
-import type { RuntimeDriver } from './drivers/runtime/driver.ts'
+import { startControlPlane, type World } from './control-plane.ts'
+import { startEmbeddedPostgres } from './db/embedded.ts'
+import { migrate, NewerSchemaError } from './db/migrate.ts'
 import { createProcessDriver } from './drivers/runtime/process.ts'
-import { addressFault } from './drivers/webhook/address.ts'
-import { watchKeys } from './key-watch.ts'
-import { createHub } from './live/hub.ts'
 import { createLog, type Log } from './log.ts'
-import { countMoves, type Told } from './loops/count.ts'
-import { startDeliverer } from './loops/deliver.ts'
-import { deploymentEffects } from './loops/deployment-effect.ts'
-import { type Dispatcher, startDispatcher } from './loops/dispatch.ts'
-import { exchangeUsageLoop } from './loops/exchange-usage.ts'
-import { expireLoop } from './loops/expire.ts'
-import { type Loop, startLoop } from './loops/loop.ts'
-import { measureLoop } from './loops/measure.ts'
-import { reconcileInstancesLoop } from './loops/reconcile-instances.ts'
-import { resourceEffects } from './loops/resource-effect.ts'
-import { sequenceLoop } from './loops/sequence.ts'
-import { stackEffects } from './loops/stack-effect.ts'
-import { sweepLoop } from './loops/sweep.ts'
-import { resourceHolders, workloadHolder } from './loops/sweep-orphan.ts'
-import { teardownLoop } from './loops/teardown.ts'
-import { type Retention, trimLoop } from './loops/trim.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
-import { kept } from './metrics-gauge.ts'
-import { createOidcVerifier } from './oidc.ts'
 import { provisionersFor } from './provisioning.ts'
-import { createRateLimit } from './rate-limit.ts'
-import { bootstrap } from './resolvers/first-team.ts'
-import { installationOf } from './resolvers/installation.ts'
-import { instanceCounts, oldestPassing, operationCounts } from './resolvers/passing.ts'
-import { missingKeys } from './resolvers/sealed.ts'
-import { graphqlOperations, schema } from './schema/schema.ts'
-import { createSealing, type Sealing } from './sealing.ts'
-import { keptSecretKeys } from './secret-keys.ts'
-import { createHttpServer, type PawlServer } from './server.ts'
-import { readTrustedDocuments } from './server-trusted.ts'
 import { Shutdown } from './shutdown.ts'
-import { welcome } from './welcome.ts'
-
-/** How long effects that run may take to end at a shutdown. */
-const drainMs = 30_000
-const startedAt = performance.now()
 
 async function main(): Promise<void> {
   const config = readConfig(process.env)
@@ -59,169 +16,40 @@ async function main(): Promise<void> {
   const down = new Shutdown(log)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void down.begin(signal))
   try {
-    await start(config, log, down)
+    await startControlPlane(config, () => thisMachine(config, log, down), log, down)
   } catch (error) {
     await down.run()
     throw error
   }
 }
 
-async function start(config: Config, log: Log, down: Shutdown): Promise<void> {
-  const { introspection, trustedDocuments } = config
-  const trust =
-    trustedDocuments === null ? null : readTrustedDocuments(trustedDocuments, schema, introspection !== 'off')
-  const embedded = config.databaseUrl === null ? await embeddedDatabase(config, log) : null
-  if (embedded) down.add('clients', 'the embedded PostgreSQL', () => embedded.stop())
-  const url = config.databaseUrl ?? (embedded as EmbeddedPostgres).url
+/** The database that is configured, or one of our own; apps as processes; databases on servers of ours or of theirs. */
+async function thisMachine(config: Config, log: Log, down: Shutdown): Promise<World> {
+  const url = config.databaseUrl ?? (await embeddedDatabase(config, log, down))
   await migrate(url).catch((error: unknown) => {
     throw config.databaseUrl === null || error instanceof NewerSchemaError ? error : databaseAway(error)
   })
-
-  const health = open('health', url, 1, 2_000, down)
-  // Apart, so that readiness never waits for figures, nor those that are found at once for those that take a while.
-  const gauges = open('gauges', url, 2, 10_000, down)
-  const work = open('worker', url, 8, 10_000, down)
-  const api = config.role === 'worker' ? null : open('api', url, 12, 5_000, down)
-  const metrics = createMetrics({ graphqlOperations, processMetrics: true })
-  metrics.collectFrom({
-    operations: () => operationCounts(gauges.db),
-    oldestRows: () => oldestPassing(gauges.db),
-    instances: kept(() => instanceCounts(gauges.db)),
-    dbPool: () => summed([health, gauges, work, ...(api ? [api] : [])]),
-  })
-  for (const setting of await lostSettings(work.db)) {
-    log.warn(
-      `the connection setting ${setting} is lost on the way (a pooler?): give it to the role with ALTER ROLE … SET`,
-    )
+  const { appsDir, dataDir } = config
+  return {
+    url,
+    runtime: (installation) => createProcessDriver({ installation, appsDir, dataDir }),
+    provisioners: (installation) =>
+      provisionersFor(config, url, installation, ({ dataDir, port }) =>
+        startEmbeddedPostgres({
+          dataDir,
+          ...(port === null ? {} : { port }),
+          // Every resource may hold 20 of them.
+          settings: { max_connections: '300' },
+          log: (line) => log.info(line),
+        }),
+      ),
   }
-  const sealing = createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))
-  const keys = watchKeys(() => missingKeys(work.db, sealing), log)
-  await keys.allHeld()
-  const installation = await installationOf(work.db)
-  const driver = createProcessDriver({ installation, appsDir: config.appsDir, dataDir: config.dataDir })
-  const provisioners = provisionersFor(config, url, installation, ({ dataDir, port }) =>
-    startEmbeddedPostgres({
-      dataDir,
-      ...(port === null ? {} : { port }),
-      // Every resource may hold 20 of them.
-      settings: { max_connections: '300' },
-      log: (line) => log.info(line),
-    }),
-  )
-  down.add('clients', 'the provisioners', () => closeProvisioners(provisioners))
-  const nudges = openNudge({ url, channel: 'pawl_operations' })
-  down.add('clients', 'nudges between processes', () => nudges.close())
-
-  const hub = createHub({ db: work.db, log })
-  const eventNudges = openNudge({ url, channel: 'pawl_events' })
-  down.add('clients', 'nudges of followers', () => eventNudges.close())
-  const deliverer =
-    config.role === 'api'
-      ? null
-      : startDeliverer({ db: work.db, sealing, metrics, log, posting: { allowed: config.webhookAllow } })
-  if (deliverer) down.add('work', 'deliveries to webhooks', () => deliverer.drain())
-  await eventNudges.listen(() => {
-    if (api) hub.nudge()
-    deliverer?.nudge()
-  })
-  const sequencer = startLoop(
-    sequenceLoop(work.db, () => eventNudges.send()),
-    { metrics, log },
-  )
-  down.add('work', 'the sequencer', () => sequencer.stop())
-  const worker =
-    config.role === 'api'
-      ? null
-      : startWorker({ work, driver, provisioners, sealing, metrics, log, retention: config.retention }, down)
-  if (worker) await nudges.listen(() => worker.nudge())
-  const rate = createRateLimit()
-  const oidc = config.oidc && oidcFor(config.oidc, log)
-  if (api) {
-    const exchange = startLoop(exchangeUsageLoop(work.db, rate), { metrics, log })
-    down.add('work', 'the exchange of what was spent', () => exchange.stop())
-  }
-  let begun = false
-  const server = createHttpServer({
-    graphql: api && {
-      db: api.db,
-      hub,
-      rate,
-      oidc,
-      images: driver,
-      sealing,
-      introspection,
-      trust,
-      resourceTypes: (type) => provisioners[type].unavailable,
-      webhookFault: (url) => addressFault(url, { allowed: config.webhookAllow }),
-      nudge: () => {
-        sequencer.nudge()
-        worker?.nudge()
-        nudges.send()
-      },
-    },
-    metrics,
-    log,
-    ready: async () => begun && !down.begun && (await isAtHead(health.db)) && (await keys.allHeld()),
-  })
-  const address = config.port === null ? null : await listen(server, config.host, config.port)
-  down.add('requests', 'requests', () => server.stop(drainMs))
-  // When all else is up: a start that fails must not have stored the one token that is shown once, unshown.
-  const token = await bootstrap(work.db, config.bootstrapToken)
-  begun = true
-  process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() - startedAt }))
 }
 
-interface WorkerParts {
-  readonly work: Pool
-  readonly driver: RuntimeDriver
-  readonly provisioners: Provisioners
-  readonly sealing: Sealing
-  readonly metrics: Metrics
-  readonly log: Log
-  readonly retention: Retention
-}
-
-/** The dispatcher and the loops. All of them may run in any number of processes. */
-function startWorker(
-  { work, driver, provisioners, sealing, metrics, log, retention }: WorkerParts,
-  down: Shutdown,
-): Dispatcher {
-  const { db } = work
-  const provisionerOf = (type: ResourceType) => provisioners[type]
-  // What holds resources already must be reachable after a restart; a start must not wait for it, nor fail with it.
-  startProvisioners(provisioners).catch((error: unknown) => log.error('a provisioner did not start', { error }))
-  const workerId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`
-  const dispatcher = startDispatcher(
-    [
-      ...deploymentEffects(db, driver, sealing),
-      ...resourceEffects(db, provisionerOf, sealing),
-      ...stackEffects(db, driver, sealing),
-    ],
-    { db, metrics, log, workerId },
-  )
-  const told: Told = (rule, count) => {
-    countMoves(metrics, rule, count)
-    dispatcher.nudge()
-  }
-  const loops: Loop[] = [
-    expireLoop(db, told),
-    teardownLoop(db, told),
-    reconcileInstancesLoop(db, driver, told),
-    measureLoop(db, provisionerOf, told),
-    sweepLoop(db, [workloadHolder(driver), ...resourceHolders(Object.values(provisioners))], { told, log }),
-    trimLoop(db, retention),
-  ].map((loop) => startLoop(loop, { metrics, log }))
-  down.add('work', 'operations', () => dispatcher.drain(drainMs))
-  down.add('work', 'loops', async () => void (await Promise.all(loops.map((loop) => loop.stop()))))
-  return dispatcher
-}
-
-/** An issuer that is down stops no start: its keys are asked for in good time, and again when a token needs them. */
-function oidcFor({ issuer, audience }: NonNullable<Config['oidc']>, log: Log) {
-  const onFault = (error: Error) => log.warn('the OIDC issuer does not give its keys', { error })
-  const verifier = createOidcVerifier({ issuer, audience, onFault })
-  void verifier.warm()
-  return verifier
+async function embeddedDatabase({ dataDir }: Config, log: Log, down: Shutdown): Promise<string> {
+  const embedded = await startEmbeddedPostgres({ dataDir, log: (line) => log.info(line) })
+  down.add('clients', 'the embedded PostgreSQL', () => embedded.stop())
+  return embedded.url
 }
 
 /** One line that names the variable; never its value, which holds a password. */
@@ -230,42 +58,6 @@ const databaseAway = (error: unknown) =>
     `the database that DATABASE_URL names cannot be used (${error instanceof Error ? error.message : 'no reason given'}); ` +
       'allowed: a running PostgreSQL 15 or later whose user may create tables',
   )
-
-const embeddedDatabase = (config: Config, log: Log) =>
-  startEmbeddedPostgres({ dataDir: config.dataDir, log: (line) => log.info(line) })
-
-function open(purpose: Purpose, url: string, slots: number, statementTimeoutMs: number, down: Shutdown): Pool {
-  const pool = openPool({ url, purpose, slots, statementTimeoutMs })
-  down.add('clients', `the ${purpose} connections`, () => pool.close())
-  return pool
-}
-
-function summed(pools: readonly Pool[]) {
-  const total = { idle: 0, busy: 0, waiting: 0, retired: 0 }
-  for (const pool of pools) {
-    const stats = pool.stats()
-    for (const state of Object.keys(total) as (keyof typeof total)[]) total[state] += stats[state]
-  }
-  return total
-}
-
-async function listen(server: PawlServer, host: string, port: number): Promise<string> {
-  const shown = host.includes(':') ? `[${host}]` : host
-  try {
-    return `http://${shown}:${await server.listen(host, port)}`
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'EADDRINUSE')
-      throw new ConfigError(`PAWL_PORT is ${port}, which another process uses; allowed: a free port, or 0 for any`)
-    if (code === 'EACCES')
-      throw new ConfigError(
-        `PAWL_PORT is ${port}, which this user may not open; allowed: a port from 1024, or 0 for any`,
-      )
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-      throw new ConfigError(`PAWL_HOST is ${host}, which is not an address of this machine`)
-    throw error
-  }
-}
 
 main().catch((error: unknown) => {
   process.stderr.write(`Pawl did not start: ${error instanceof Error ? error.message : String(error)}\n`)

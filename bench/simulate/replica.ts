@@ -10,7 +10,7 @@ import { reconcileInstancesLoop } from '../../src/loops/reconcile-instances.ts'
 import { sequenceLoop } from '../../src/loops/sequence.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createSealing } from '../../src/sealing.ts'
-import { farDriver } from './far-driver.ts'
+import { farDriver } from '../../test/far.ts'
 
 /** What one pass of this replica came to. */
 export interface PassSeen {
