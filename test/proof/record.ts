@@ -18,6 +18,8 @@ export interface Records {
     readonly races: readonly string[]
     readonly killed: boolean
     readonly by: string
+    /** What was said of it, schedule and command included, where that is worth showing. */
+    readonly told?: string
   }
   /** A moment at which the process was killed, of an operation, a mutation or a loop. */
   readonly crash: { readonly of: string; readonly point: string; readonly kept: boolean }
