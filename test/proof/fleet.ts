@@ -29,8 +29,10 @@ export const openOutside = (...[options]: Parameters<typeof createFakeDriver>): 
 
 export interface Replica {
   readonly child: ChildProcess
-  /** Where its API answers. */
+  /** Where its API answers; of a worker, where it tells of its health. */
   readonly graphql: string
+  /** The world as it is served to this one: what is ordered of these fakes happens to its calls alone. */
+  readonly outside: FakeOutside
   /** Everything that it has written. */
   text(): string
   /** Settles when it has ended, with its exit code; null when a signal ended it. */
@@ -57,8 +59,15 @@ export async function openFleet({ url, outside = openOutside(), env = {} }: Flee
     /** Plaintext of the owner's. */
     token,
     living: living as ReadonlySet<Replica>,
-    /** Resolves when it serves; null when it has ended before, as it may when it was told to die. */
-    async start(orders: Orders = {}, own: Readonly<Record<string, string>> = {}): Promise<Replica | null> {
+    /**
+     * Resolves when it serves; null when it has ended before, as it may when it was told to die. `forked` is given the process
+     * as soon as there is one: it works before it serves.
+     */
+    async start(
+      orders: Orders = {},
+      own: Readonly<Record<string, string>> = {},
+      forked: (child: ChildProcess) => void = () => {},
+    ): Promise<Replica | null> {
       const child = fork(program, [JSON.stringify(orders)], {
         serialization: 'advanced',
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -73,16 +82,22 @@ export async function openFleet({ url, outside = openOutside(), env = {} }: Flee
           ...own,
         },
       })
-      serveDriver(outside.runtime.another(), child)
-      serveProvisioner(outside.postgres.another(), child)
-      serveProvisioner(outside.redis.another(), child)
+      forked(child)
+      const served: FakeOutside = {
+        runtime: outside.runtime.another(),
+        postgres: outside.postgres.another(),
+        redis: outside.redis.another(),
+      }
+      serveDriver(served.runtime, child)
+      serveProvisioner(served.postgres, child)
+      serveProvisioner(served.redis, child)
       let text = ''
       const ended = once(child, 'exit').then(([code]) => code as number | null)
       const serves = new Promise<string>((resolve) => {
         for (const stream of [child.stdout, child.stderr])
           stream?.on('data', (chunk) => {
             text += chunk
-            const address = /^GraphQL: (\S+)$/m.exec(text)?.[1]
+            const address = /^(?:GraphQL|Health): (\S+)$/m.exec(text)?.[1]
             if (address) resolve(address)
           })
       })
@@ -94,6 +109,7 @@ export async function openFleet({ url, outside = openOutside(), env = {} }: Flee
       const replica: Replica = {
         child,
         graphql,
+        outside: served,
         text: () => text,
         ended,
         async end(signal) {

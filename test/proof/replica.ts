@@ -2,7 +2,7 @@
 // and in a world of fakes that its parent serves. It may be killed at any moment, or kill itself at a statement that it is told.
 import { readConfig } from '../../src/config.ts'
 import { startControlPlane, type World } from '../../src/control-plane.ts'
-import type { Channel } from '../../src/db/client.ts'
+import type { Channel, Statement } from '../../src/db/client.ts'
 import { statementName } from '../../src/db/session.ts'
 import { createLog } from '../../src/log.ts'
 import { Shutdown } from '../../src/shutdown.ts'
@@ -12,6 +12,10 @@ import { farDriver, farProvisioner } from '../far.ts'
 export interface Orders extends Pick<World, 'everyMs' | 'timing'> {
   /** Dies before it sends the statement of that name for the nth time, or as soon as its answer is there. */
   readonly dieAt?: { readonly statement: string; readonly nth: number; readonly when: 'before' | 'after' }
+  /** Statements are counted for `dieAt` that have this name, or one of these in a parameter. Default: all. */
+  readonly concerning?: readonly string[]
+  /** Sends its parent `{ statement }` for each statement that is counted. */
+  readonly tells?: boolean
 }
 
 const orders: Orders = JSON.parse(process.argv[2] ?? '{}')
@@ -20,12 +24,18 @@ const log = createLog({ level: config.logLevel })
 const down = new Shutdown(log)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void down.begin(signal))
 
+const { dieAt, concerning, tells } = orders
+const isCounted = (name: string, { params }: Statement) =>
+  concerning?.some((mark) => name === mark || params.some((param) => String(param).includes(mark))) ?? true
+
 let seen = 0
 /** Dies in the middle of its work, as asked. */
 const mortal = (channel: Channel): Channel => ({
   async run(statement) {
-    const { dieAt } = orders
-    const isIt = statementName(statement.sql) === dieAt?.statement && ++seen === dieAt?.nth
+    const name = statementName(statement.sql) ?? 'unnamed'
+    const counted = (tells || name === dieAt?.statement) && isCounted(name, statement)
+    if (counted && tells) process.send?.({ statement: name })
+    const isIt = counted && name === dieAt?.statement && ++seen === dieAt.nth
     if (isIt && dieAt?.when === 'before') process.kill(process.pid, 'SIGKILL')
     const rows = await channel.run(statement)
     if (isIt) process.kill(process.pid, 'SIGKILL')
