@@ -35,7 +35,15 @@ export interface Case extends Pair {
   readonly because?: string
   readonly arrange: (stage: Stage) => Promise<Wish>
   /** What the same wish is answered after the call of a remedy, by its name; the payload where nothing is said. */
-  readonly again?: Readonly<Record<string, string>>
+  readonly again?: Readonly<Record<string, string | Again>>
+}
+
+interface Again {
+  readonly member: string
+  /** What is otherwise in the wish, where the explanation says that another is accepted then. */
+  readonly input?: Readonly<Record<string, unknown>>
+  /** What others do between, where the explanation says that it comes to that by itself. */
+  readonly after?: (stage: Stage, wish: Wish) => Promise<unknown>
 }
 
 interface Remedy {
@@ -88,8 +96,10 @@ export async function play(stage: Stage, { mutation, member, because, arrange, a
     if (!remedy) throw new Error(`${mutation} → ${member} has had ${count} remedies, and has ${nth} now`)
     if (await isTaken(stage, remedy, wish)) taken++
     if (remedy.mutation === null) continue
-    const repeated = await ask(stage, mutation, wish)
-    const expected = again[remedy.mutation] ?? payloadOf(mutation)
+    const then = again[remedy.mutation] ?? payloadOf(mutation)
+    const { member: expected, input, after } = typeof then === 'string' ? { member: then } : (then as Again)
+    await after?.(stage, wish)
+    const repeated = await ask(stage, mutation, { ...wish, input: { ...wish.input, ...input } })
     expect(`after ${remedy.mutation}: ${repeated.__typename}`, refusalOrNot(repeated)).toBe(
       `after ${remedy.mutation}: ${expected}`,
     )

@@ -26,6 +26,10 @@ export interface Stage {
   /** A superuser beside the pool. */
   readonly sql: postgres.Sql
   call(query: string, variables: Record<string, unknown>, token: string): Promise<Answer>
+  /** Done before the next statement of that name is sent, once. */
+  before(statement: string, act: () => Promise<unknown>): void
+  /** Images that cannot be run. */
+  readonly unknownImages: Set<string>
   /** The wire to the database is cut at the next statement that is no look at the caller, and stays so until it is mended. */
   cut(): void
   /** Resolves when the database is reached again. */
@@ -41,6 +45,7 @@ export async function openStage(): Promise<Stage> {
   const proxy = await startWireProxy(database.url)
   const sql = superuser(database.url)
   let cutting = false
+  const acts = new Map<string, () => Promise<unknown>>()
   const pool = openPool({
     url: proxy.url,
     purpose: 'api',
@@ -49,9 +54,12 @@ export async function openStage(): Promise<Stage> {
     lockTimeoutMs,
     waitForSlotMs,
     wrap: (channel) => ({
-      run(statement) {
-        const isOfCaller = /^(read:authenticate|noteTokenUse)$/.test(statementName(statement.sql) ?? '')
-        if (cutting && !isOfCaller) {
+      async run(statement) {
+        const name = statementName(statement.sql) ?? ''
+        const act = acts.get(name)
+        acts.delete(name)
+        await act?.()
+        if (cutting && !/^(read:authenticate|noteTokenUse)$/.test(name)) {
           proxy.refuse()
           proxy.cut()
         }
@@ -66,7 +74,7 @@ export async function openStage(): Promise<Stage> {
       images: {
         ...images,
         resolveImage: async (image, signal) =>
-          image === 'unknown'
+          stage.unknownImages.has(image)
             ? { kind: 'refused', reason: 'there is no such image' }
             : images.resolveImage(image, signal),
       },
@@ -85,6 +93,8 @@ export async function openStage(): Promise<Stage> {
     url: database.url,
     sql,
     unavailable: null,
+    before: (statement, act) => void acts.set(statement, act),
+    unknownImages: new Set(),
     async call(query, variables, token) {
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
       const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })

@@ -2,9 +2,13 @@
 // promises them of every result, so that one selection handles them all.
 import { mutations } from '../../sweep/walk.ts'
 import { commonCases, takesNoId, takesNoVersion } from './common.ts'
+import { deploymentCases } from './deployment.ts'
 import { allPairs, type Case, nameOf, type Pair } from './pair.ts'
+import { resourceCases, stackCases } from './stack.ts'
 
-export const allCases: readonly Case[] = [...commonCases]
+/** What single mutations are refused for. */
+export const ownCases: readonly Case[] = [...deploymentCases, ...stackCases, ...resourceCases]
+export const allCases: readonly Case[] = [...commonCases, ...ownCases]
 
 /** By what the schema says of their inputs, so that a field that is added takes them out of this list. */
 export const promisedAlone: readonly Pair[] = mutations.flatMap(({ name: mutation }) => [
