@@ -9,6 +9,7 @@ import { liveResourceStates } from '../../src/lifecycle/resource.ts'
 import { liveStackStates } from '../../src/lifecycle/stack.ts'
 import { secretPlace } from '../../src/resolvers/reference.ts'
 import { testSealing } from '../row.ts'
+import { historyFlaws } from './history.ts'
 import type { Play } from './play.ts'
 import { counted } from './scene.ts'
 import type { Row, Snapshot } from './stage.ts'
@@ -19,6 +20,8 @@ export interface Answered {
   readonly requestId: string
   readonly kind: string
   readonly answer: unknown
+  /** The idempotency key that it has sent. */
+  readonly key?: string | undefined
 }
 
 const machineByTable = new Map(machines.map((machine) => [machine.table, machine]))
@@ -101,6 +104,7 @@ export function flawsOf(play: Play, rows: Snapshot, answers: readonly Answered[]
   }
   for (const one of answers) for (const flaw of answerFlaws(one, rows)) wrong(flaw)
   for (const flaw of worldFlaws(play, rows)) wrong(flaw)
+  for (const flaw of historyFlaws(play, rows, answers)) wrong(flaw)
   return flaws
 }
 

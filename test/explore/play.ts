@@ -37,6 +37,8 @@ export interface Set {
 export interface Actor {
   readonly kind: 'caller' | 'loop' | 'runner'
   run(play: Play, seat: Seat, requestId: string): Promise<unknown>
+  /** The idempotency key that it sends. */
+  readonly key?: string
   /** It looks several times before it decides. */
   readonly looks?: boolean
   /** Statements of a pass that touch nothing of this scene do not stop. */

@@ -14,10 +14,10 @@ import { claimOperation, type SubjectType, supersedeOutdated } from '../../src/r
 import { type Database, type Rule, transitionEach } from '../../src/resolvers/transition.ts'
 import { testSealing } from '../row.ts'
 import type { Seat } from './gate.ts'
+import { inTime } from './history.ts'
 import type { Actor, Play } from './play.ts'
 
 const metrics = createMetrics({ strict: true })
-const cause = { actor: { kind: 'loop', id: 'dispatch' }, requestId: 'explore' }
 
 /** The effects of each type of subject, built once for each seat. */
 const effectsOf: Readonly<Record<SubjectType, (play: Play, db: Database) => Effect[]>> = {
@@ -29,10 +29,14 @@ const effectsOf: Readonly<Record<SubjectType, (play: Play, db: Database) => Effe
 /** One pass of the dispatcher: supersedes, claims each of the kinds, and carries out what it has claimed. Returns how many. */
 export async function dispatch(
   play: Play,
-  { db }: Seat,
+  { db, pid }: Seat,
   subjectType: SubjectType,
   kinds?: readonly string[],
+  requestId = inTime,
 ): Promise<number> {
+  const workerId = `worker-${pid}`
+  // Claims name the worker, so that their events tell who has what.
+  const cause = { actor: { kind: 'loop', id: workerId }, requestId }
   const effects = effectsOf[subjectType](play, db).filter(({ kind }) => kinds?.includes(kind) ?? true)
   const known = effects.map(({ kind }) => kind).join(',')
   await transitionEach(
@@ -45,14 +49,14 @@ export async function dispatch(
   for (const effect of effects) {
     const sentAt = performance.now()
     const rule = claimOperation(subjectType) as unknown as Rule<typeof operation>
-    const values = { kind: effect.kind, workerId: 'explore', leaseMs: timing.leaseMs }
+    const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }
     const rows = await transitionEach(db, rule, { ...cause, values }, effect.concurrency).catch((error: unknown) => {
       // As the dispatcher takes it: another process has taken an operation of the same subject, and the index decided.
       if (error instanceof DatabaseFault && error.constraint === 'operation_one_per_subject') return []
       throw error
     })
     claimed += rows.length
-    const tools = { db, metrics, log: play.log, workerId: 'explore', timing }
+    const tools = { db, metrics, log: play.log, workerId, timing }
     await Promise.all(
       rows.map(({ row, before }) => new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools).done),
     )
@@ -76,7 +80,7 @@ export const settles =
       where team_id = ${scene.teamId} and state in ('PENDING', 'RUNNING', 'UNKNOWN') returning kind, state, outcome`
     for (let passes = 0; seat && passes < passesAtMost; passes++) {
       if ((await waiting()).length === 0) return null
-      await dispatch(play, seat, subjectType)
+      await dispatch(play, seat, subjectType, undefined, 'settle')
     }
     return `what was accepted does not come to an end: ${JSON.stringify(await waiting())}`
   }

@@ -32,7 +32,10 @@ const callers: Readonly<Record<string, Actor>> = {
   ),
   ttl: calls((context, ids) => deployments.setDeploymentTtl(context, { ...id(ids), ttlHours: 5 })),
   permanent: calls((context, ids) => deployments.makeDeploymentPermanent(context, id(ids))),
-  keyed: calls((context, ids) => deployments.redeployDeployment(context, { ...id(ids), idempotencyKey: 'one' })),
+  keyed: {
+    key: 'one',
+    ...calls((context, ids) => deployments.redeployDeployment(context, { ...id(ids), idempotencyKey: 'one' })),
+  },
   seen: calls((context, ids) => deployments.stopDeployment(context, { ...id(ids), expectedVersion: '1' })),
 }
 const expire = expires('expireDeployment')
