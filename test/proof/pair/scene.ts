@@ -8,7 +8,7 @@ import type { But, Stage } from './stage.ts'
 export interface Otherwise extends Pick<Case, 'again'> {
   /** Columns, by type. */
   readonly but?: But
-  readonly input?: Wish['input'] | ((wish: Ready) => Wish['input'])
+  readonly input?: Wish['input'] | ((wish: Ready, stage: Stage) => Wish['input'] | Promise<Wish['input']>)
   /** What happens between the scene and the wish. */
   readonly also?: (stage: Stage, wish: Ready) => Promise<unknown>
   /** What is so while it asks, as in `Wish`. */
@@ -29,7 +29,7 @@ export const refused = (
   async arrange(stage) {
     const wish = await ready(stage, mutation, but)
     await also?.(stage, wish)
-    const more = typeof input === 'function' ? input(wish) : input
+    const more = typeof input === 'function' ? await input(wish, stage) : input
     const during = meanwhile?.(stage, wish)
     return { token: wish.token, input: { ...wish.input, ...more }, ...(during ? { meanwhile: during } : {}) }
   },

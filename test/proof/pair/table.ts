@@ -4,10 +4,18 @@ import { mutations } from '../../sweep/walk.ts'
 import { commonCases, takesNoId, takesNoVersion } from './common.ts'
 import { deploymentCases } from './deployment.ts'
 import { allPairs, type Case, nameOf, type Pair } from './pair.ts'
+import { promotionCases } from './promotion.ts'
 import { resourceCases, stackCases } from './stack.ts'
+import { teamCases } from './team.ts'
 
 /** What single mutations are refused for. */
-export const ownCases: readonly Case[] = [...deploymentCases, ...stackCases, ...resourceCases]
+export const ownCases: readonly Case[] = [
+  ...deploymentCases,
+  ...stackCases,
+  ...resourceCases,
+  ...promotionCases,
+  ...teamCases,
+]
 export const allCases: readonly Case[] = [...commonCases, ...ownCases]
 
 /** By what the schema says of their inputs, so that a field that is added takes them out of this list. */
