@@ -26,9 +26,11 @@ export const provisionersFor = (
   controlUrl: string,
   installation: string,
   startCluster: StartCluster,
+  onlyReads = false,
 ): Provisioners =>
   createProvisioners({
     installation,
+    onlyReads,
     postgresUrl: config.provisionPostgresUrl,
     redisUrl: config.redisUrl,
     dataDir: config.dataDir,

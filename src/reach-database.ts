@@ -12,14 +12,15 @@ const statementTimeoutMs = 600_000
 const undefinedTable = '42P01'
 
 /** Runs `work` on one connection; throws one line when there is no database, or one of another version. */
-export async function reachDatabase<T>(config: Config, work: (db: Database) => Promise<T>): Promise<T> {
+export async function reachDatabase<T>(config: Config, work: (db: Database, url: string) => Promise<T>): Promise<T> {
   const { dataDir, databaseUrl } = config
   const running = databaseUrl ?? (await runningEmbeddedPostgres(dataDir))
   if (running === null && !existsSync(join(dataDir, 'postgres')))
     throw new Error(`there is no database in ${dataDir}: PAWL_DATA_DIR or DATABASE_URL names the one that is meant`)
   const embedded = running === null ? await startEmbeddedPostgres({ dataDir }) : null
   try {
-    const pool = openPool({ url: running ?? String(embedded?.url), purpose: 'worker', slots: 1, statementTimeoutMs })
+    const url = running ?? String(embedded?.url)
+    const pool = openPool({ url, purpose: 'worker', slots: 1, statementTimeoutMs })
     try {
       const known = await isAtHead(pool.db).catch((error: unknown) => {
         if (error instanceof DatabaseFault && error.sqlState === undefinedTable) return false
@@ -27,7 +28,7 @@ export async function reachDatabase<T>(config: Config, work: (db: Database) => P
       })
       if (!known)
         throw new Error('the database is of another version of Pawl: start this one first, or run npm run migrate')
-      return await work(pool.db)
+      return await work(pool.db, url)
     } finally {
       await pool.close()
     }

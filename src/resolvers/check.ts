@@ -1,6 +1,7 @@
 // What a check of the stored data is: one statement that only reads, sees one moment, and says what it has looked at and what
 // does not hold. Nothing is repaired here. So it may run beside everything else, as often as one likes.
 import { type SQL, sql } from 'drizzle-orm'
+import { quoted } from '../db/columns.ts'
 import type { Database } from './transition.ts'
 
 export interface Check {
@@ -24,6 +25,18 @@ export interface Checked {
 
 /** At most so many findings of a check are told one by one. */
 const toldAtMost = 100
+
+/** Declared names as a list of literals; of none the one that nothing has, because SQL knows no empty list. */
+export const names = (list: readonly string[]): SQL => sql.raw(quoted(list.length === 0 ? [''] : list))
+/** All that these queries yield. */
+export const allOf = (queries: readonly SQL[]): SQL => sql.join([...queries], sql` union all `)
+
+/** What was found by other means than one statement, in the same form. */
+export const checkedOf = (looked: string, found: readonly string[]): Checked => ({
+  looked,
+  found: found.length,
+  lines: found.slice(0, toldAtMost),
+})
 
 /** Runs a check. The server sorts, on disk where memory is short; what comes back is bounded. */
 export async function runCheck(db: Database, { name, steps = {}, looked, flaws }: Check): Promise<Checked> {

@@ -2,16 +2,24 @@
 // is not missed.
 import { sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
-import type { Machine } from '../lifecycle/machine.ts'
+import { statesOfKind } from '../lifecycle/machine.ts'
 import { machines } from '../lifecycle/machines.ts'
-import type { Check } from './check.ts'
+import { type Check, names } from './check.ts'
 
 /** What every check of the log needs: through which position it was trimmed; 0 when it never was. */
 export const trimmed = sql`(select trimmed_through from event_horizon)`
 
-const names = (which: readonly Machine[]) => sql.raw(quoted(which.map(({ entity }) => entity)))
 /** Entities whose every change has its event; of the others the version may go on without one. */
-const told = machines.filter(({ moves }) => Object.values(moves).every(({ untold }) => untold === undefined))
+const told = machines
+  .filter(({ moves }) => Object.values(moves).every(({ untold }) => untold === undefined))
+  .map(({ entity }) => entity)
+
+const known = machines.flatMap(({ entity, moves }) =>
+  Object.entries(moves).map(([kind, { newGeneration }]) => ({ name: entity + kind, begins: newGeneration === true })),
+)
+/** Moves that begin a new generation, and those that do not; of what this version does not know neither is known. */
+const wishes = known.filter(({ begins }) => begins).map(({ name }) => name)
+const noWishes = known.filter(({ begins }) => !begins).map(({ name }) => name)
 
 /** In id order each event of an object goes on from where the one before it has led; the first one is its birth. */
 const chain: Check = {
@@ -30,6 +38,11 @@ const chain: Check = {
       when from_state is distinct from state_before
         then format('goes on from %s, and event %s has led to %s', coalesce(from_state, 'nothing'), before, state_before)
       when generation < generation_before then format('goes back from generation %s to %s', generation_before, generation)
+      when generation > generation_before + 1 then format('goes from generation %s to %s: what came between is missing', generation_before, generation)
+      when subject_type || kind in (${names(wishes)}) and generation = generation_before
+        then format('stays at generation %s, and begins another one', generation)
+      when subject_type || kind in (${names(noWishes)}) and generation > generation_before
+        then format('goes on to generation %s, and begins none', generation)
       when version <= version_before then format('goes back from version %s to %s', version_before, version)
       when version > version_before + 1 and subject_type in (${names(told)})
         then format('goes from version %s to %s: what came between is missing', version_before, version)
@@ -44,7 +57,15 @@ const moves = machines.flatMap((machine) =>
 const row = (texts: readonly (string | null)[]) =>
   `(${texts.map((text) => (text === null ? 'null::text' : quoted([text]))).join(', ')})`
 
-/** Each event tells of a declared move. A move that this version does not know any more was one of an older version. */
+const over = machines.flatMap((machine) =>
+  statesOfKind(machine, 'terminal').map((state) => sql`(${names([machine.entity])}, ${names([state])})`),
+)
+const leavesTheEnd = sql`(e.subject_type, e.from_state) in (${sql.join(over, sql`, `)})`
+
+/**
+ * Each event tells of a declared move. A move that this version does not know any more was one of an older version; but that
+ * nothing comes back from its end holds for them all.
+ */
 const declared: Check = {
   name: 'moves',
   steps: {
@@ -53,9 +74,12 @@ const declared: Check = {
   looked: sql`select (select count(*) from event) || ' events of ' || count(distinct entity || kind) || ' declared moves' from move`,
   flaws: sql`select format('%s: event %s, %s from %s to %s is no declared move', subject_id, e.id, e.kind,
       coalesce(e.from_state, 'nothing'), e.to_state) as line
-    from event e where exists (select 1 from move m where (m.entity, m.kind) = (e.subject_type, e.kind))
+    from event e where not ${leavesTheEnd} and exists (select 1 from move m where (m.entity, m.kind) = (e.subject_type, e.kind))
       and not exists (select 1 from move m where (m.entity, m.kind) = (e.subject_type, e.kind)
-        and m.from_state is not distinct from e.from_state and m.to_state = e.to_state) order by e.id`,
+        and m.from_state is not distinct from e.from_state and m.to_state = e.to_state)
+    union all
+    select format('%s: event %s, %s, brings it back: it was %s, which is never left', subject_id, e.id, e.kind, e.from_state) as line
+    from event e where ${leavesTheEnd}`,
 }
 
 /** From the horizon on there is no gap and no repeat, and each object's events have their places in id order. */

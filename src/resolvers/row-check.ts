@@ -1,22 +1,17 @@
 // Whether what is stored is explained by the event log, and whether what is kept twice is the same both times.
 import { type SQL, sql } from 'drizzle-orm'
-import { quoted } from '../db/columns.ts'
 import type { UsageKind } from '../db/team.ts'
 import { liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { liveInstanceStates } from '../lifecycle/instance.ts'
 import { type Machine, statesOfKind } from '../lifecycle/machine.ts'
 import { machines } from '../lifecycle/machines.ts'
 import { memberMachine } from '../lifecycle/member.ts'
-import { soleOperationStates } from '../lifecycle/operation.ts'
 import { liveResourceStates } from '../lifecycle/resource.ts'
 import { secretMachine } from '../lifecycle/secret.ts'
 import { liveStackStates } from '../lifecycle/stack.ts'
 import { webhookMachine } from '../lifecycle/webhook.ts'
-import type { Check } from './check.ts'
+import { allOf as all, type Check, names } from './check.ts'
 import { trimmed } from './event-check.ts'
-
-const names = (list: readonly string[]) => sql.raw(quoted(list))
-const all = (queries: readonly SQL[]) => sql.join([...queries], sql` union all `)
 
 /** Entities whose every state is told: none of their moves comes to another one without an event. */
 const explained = machines.filter(({ moves }) =>
@@ -54,7 +49,7 @@ const rows: Check = {
         when (e.subject_type, e.team_id) <> (r.entity, r.team_id) then 'its events are of another type or team'
         when e.to_state <> r.state then format('is %s, and event %s has led to %s', r.state, e.id, e.to_state)
         when e.generation <> r.generation then format('is of generation %s, and event %s of %s', r.generation, e.id, e.generation)
-        when e.version > r.version or e.version < r.version and r.entity not in (${names(['', ...untoldVersions.map(({ entity }) => entity)])})
+        when e.version > r.version or e.version < r.version and r.entity not in (${names(untoldVersions.map(({ entity }) => entity))})
           then format('is of version %s, and event %s of %s', r.version, e.id, e.version)
       end as why) flaw where why is not null
     union all
@@ -92,12 +87,28 @@ const counters: Check = {
     from plan_usage full join counted using (team_id, kind) where used is distinct from coalesce(n, 0) order by team_id, kind`,
 }
 
-/** Of each object at most one operation is carried out at a time. */
-const operations: Check = {
-  name: 'operations',
-  looked: sql`select count(*) || ' operations' from operation`,
-  flaws: sql`select format('%s: %s operations of it are carried out at once: %s', subject_id, count(*), string_agg(id, ', ' order by id)) as line
-    from operation where state in (${names(soleOperationStates)}) group by subject_id having count(*) > 1 order by subject_id`,
+const named: Readonly<Record<string, readonly string[]>> = {
+  deployment: liveDeploymentStates,
+  resource: liveResourceStates,
+  stack: liveStackStates,
+  secret: notEnded(secretMachine),
 }
 
-export const rowChecks: readonly Check[] = [rows, counters, operations]
+/** Of what lives no two of a kind have the same name in an environment of a team. */
+const distinct: Check = {
+  name: 'names',
+  steps: {
+    named: all(
+      Object.entries(named).map(
+        ([table, states]) => sql`select ${names([table])} as what, team_id, environment, name, id
+          from ${sql.identifier(table)} where state in (${names(states)})`,
+      ),
+    ),
+  },
+  looked: sql`select count(*) || ' names that are held' from named`,
+  flaws: sql`select format('%s: %s of %s live under the name %s in %s: %s', team_id, count(*), what, name, environment,
+      string_agg(id, ', ' order by id)) as line
+    from named group by what, team_id, environment, name having count(*) > 1 order by 1`,
+}
+
+export const rowChecks: readonly Check[] = [rows, counters, distinct]

@@ -89,7 +89,7 @@ export async function reseal(
 ): Promise<Resealed> {
   const done: Resealed = { name: of.name, resealed: 0, overtaken: 0, unopened: [] }
   for (let after = ''; ; ) {
-    const rows = await behind(db, sealing, of, after, batch)
+    const rows = await sealedPage(db, of, after, batch, sealing.keyIds[0])
     const last = rows.at(-1)
     if (!last) return done
     after = last.id
@@ -114,17 +114,18 @@ function sealedAnew(sealing: Sealing, place: Place, sealed: string): string | nu
   }
 }
 
-async function behind(
+/** The first `batch` rows after that id which hold something sealed; with `unlike` only what another key than that has sealed. */
+export async function sealedPage(
   db: Database,
-  { keyIds }: Sealing,
   { name, table, column }: SealedColumn,
   after: string,
   batch: number,
+  unlike: string | null = null,
 ): Promise<SealedRow[]> {
   const revision = name === 'secret.value' ? sql`t.revision` : sql`0`
-  return db.execute<SealedRow>(sql`/* read:sealed.behind */ select t.id, t.team_id, ${revision} as revision, t.${column} as sealed
-    from ${table} t where t.id > ${after}::text and t.${column} is not null
-      and ${keyIdIn(sql`t.${column}`)} is distinct from ${keyIds[0] ?? ''}::text order by t.id limit ${batch}::int`)
+  return db.execute<SealedRow>(sql`/* read:sealed.page */ select t.id, t.team_id, ${revision} as revision, t.${column} as sealed
+    from ${table} t where t.id > ${after}::text and t.${column} is not null and (${unlike}::text is null
+      or ${keyIdIn(sql`t.${column}`)} is distinct from ${unlike}::text) order by t.id limit ${batch}::int`)
 }
 
 /** Replaces each old text by the fresh one where it is still there, in the order of ids; a batch that is not had in time is left. */

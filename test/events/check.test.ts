@@ -3,17 +3,21 @@
 import type postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { databaseOver } from '../../src/db/session.ts'
+import { answerChecks } from '../../src/resolvers/answer-check.ts'
 import { runCheck } from '../../src/resolvers/check.ts'
 import { mergeDeploymentEnv, redeployDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
 import { eventChecks } from '../../src/resolvers/event-check.ts'
 import { rowChecks } from '../../src/resolvers/row-check.ts'
+import { references } from '../../src/resolvers/sealed-check.ts'
 import { setSecret } from '../../src/resolvers/secret.ts'
 import { trimEvents } from '../../src/resolvers/trim.ts'
+import { unitChecks } from '../../src/resolvers/unit-check.ts'
+import { workChecks } from '../../src/resolvers/work-check.ts'
 import { openStage, type Stage } from '../loops/fixture.ts'
 import { tell } from './fixture.ts'
 
-const checks = [...eventChecks, ...rowChecks]
+const checks = [...eventChecks, ...rowChecks, ...workChecks, ...answerChecks, ...unitChecks, references]
 let stage: Stage
 let sql: postgres.Sql
 let id = ''
@@ -79,7 +83,14 @@ test('a database in which only real calls were made passes every check', async (
     'n positions from n to n, n events wait for theirs',
     'n rows',
     'n counters of plans',
-    'n operations',
+    'n names that are held',
+    'n operations, n of them live',
+    'n on their way, n past their deadline, n without work',
+    'n approvals, n of them used',
+    'n idempotency keys',
+    'n instances that Pawl runs, n of them running',
+    'n deliveries to n webhooks',
+    'n references, n of them to what is not there: started with it nothing is',
   ])
 })
 
@@ -112,7 +123,10 @@ const damage: Readonly<Record<string, readonly [statements: string[], found: str
   ],
   'a generation that goes back': [
     [`update event set generation = 9 where ${event(3)}`],
-    ['chain: it: event n, mergeDeploymentEnv, goes back from generation 9 to 3'],
+    [
+      'chain: it: event n, stopDeployment, goes from generation 2 to 9: what came between is missing',
+      'chain: it: event n, mergeDeploymentEnv, goes back from generation 9 to 3',
+    ],
   ],
   'a birth of a later version': [
     ["update event set version = 2 where subject_type = 'Member'", 'update member set version = 2'],
@@ -176,6 +190,7 @@ const damage: Readonly<Record<string, readonly [statements: string[], found: str
     [
       'rows: it: is gone, and event n has led to STOPPING',
       'counters: team: its counter of deployments says 1, and there are 0',
+      ...Array(3).fill('operations: op: is of it, which is not there'),
     ],
   ],
   'R54 a counter that is stuck, and says more than there is': [

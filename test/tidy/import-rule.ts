@@ -81,7 +81,8 @@ const programs = [
   'migrate.ts',
   'new-token.ts',
   'rotate-secrets.ts',
-  'check-events.ts',
+  'check.ts',
+  'check-drivers.ts',
   'export-events.ts',
   'generate.ts',
 ]

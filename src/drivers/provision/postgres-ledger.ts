@@ -61,14 +61,19 @@ const setup = [
   'REVOKE ALL ON SCHEMA pawl_provision FROM PUBLIC',
 ] as const
 
-/** Makes the ledger if there is none, or what its first form lacks. */
-export async function prepareLedger(line: Line): Promise<void> {
+/** Whether there is a ledger in the form that is read here. */
+export async function hasLedger(line: Line): Promise<boolean> {
   const [there] = await line.ask(
     'ledger',
     `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('pawl_provision.ledger')
       AND attname = 'installation') AS there`,
   )
-  if (there?.there === true) return
+  return there?.there === true
+}
+
+/** Makes the ledger if there is none, or what its first form lacks. */
+export async function prepareLedger(line: Line): Promise<void> {
+  if (await hasLedger(line)) return
   await oneAtATime(line, async () => {
     for (const statement of setup) await line.ask('ledger', statement)
   })

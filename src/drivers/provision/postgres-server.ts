@@ -17,6 +17,8 @@ export interface PostgresServerOptions {
   readonly connect: Connect
   /** The control plane's own database: resources are never made on its server. */
   readonly controlUrl?: string
+  /** For whoever only looks: makes no ledger where there is none. */
+  readonly onlyReads?: boolean
 }
 
 /** What a call may do on this server. */
@@ -138,7 +140,7 @@ export class PostgresServer {
     if (row.enough !== true) {
       throw new Ended(refused('The role of PAWL_PROVISION_POSTGRES_URL needs CREATEDB and CREATEROLE, or superuser'))
     }
-    await prepareLedger(line)
+    if (this.#options.onlyReads !== true) await prepareLedger(line)
     this.#facts = { url, facts }
     return facts
   }

@@ -59,7 +59,9 @@ export function createPostgresProvisioner(options: PostgresServerOptions): Postg
       call([ref, fence], signal, (line) => deprovision(line, server, ref, fence, signal)),
     async listOwned(signal) {
       if (!signal.aborted && (await server.isUnmade())) return done([])
-      return server.call(signal, async (line) => done(await ledger.listLedger(line, options.installation)))
+      return server.call(signal, async (line) =>
+        done((await ledger.hasLedger(line)) ? await ledger.listLedger(line, options.installation) : []),
+      )
     },
   }
 }

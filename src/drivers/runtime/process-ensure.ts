@@ -10,7 +10,7 @@ import { checkHealth } from './process-health.ts'
 import { isFree, urlOf } from './process-port.ts'
 import { describeExit, type Life, launch, newInstanceId, pressEnd, readExit, settleLaunch } from './process-run.ts'
 import { admittedState, type RunState, readState, saveState, tidy, type WorkloadState } from './process-state.ts'
-import { INSTANCE_MARK } from './process-table.ts'
+import { INSTANCE_MARK, SUBJECT_MARK } from './process-table.ts'
 import { inTurn, type Place, type ProcessSettings } from './process-turn.ts'
 
 type Answer = Outcome<RunningWorkload>
@@ -177,7 +177,7 @@ const facts = (settings: ProcessSettings, spec: WorkloadSpec, run: RunState): Re
   PORT: String(run.port),
   PAWL_NAME: spec.name,
   PAWL_IMAGE: run.image,
-  PAWL_SUBJECT_ID: spec.subjectId,
+  [SUBJECT_MARK]: spec.subjectId,
   PAWL_GENERATION: String(run.generation),
   [INSTANCE_MARK]: run.instanceId,
 })

@@ -7,6 +7,8 @@ import { errorCode } from './process-files.ts'
 
 /** Names the run in the environment of each of its processes. */
 export const INSTANCE_MARK = 'PAWL_INSTANCE_ID'
+/** Names what it is a run of. */
+export const SUBJECT_MARK = 'PAWL_SUBJECT_ID'
 
 const onLinux = process.platform === 'linux'
 const PS_TIMEOUT_MS = 2000
@@ -94,4 +96,18 @@ export function closeInheritedFiles(): void {
     const flags = /^flags:\s*(\d+)/m.exec(readProc(`self/fdinfo/${fd}`))?.[1]
     if (fd > 2 && flags !== undefined && (Number.parseInt(flags, 8) & O_CLOEXEC) === 0) closeSync(fd)
   }
+}
+
+/** Living processes of runs, whoever started them: by run, with the subject that a workload is told. Null where nobody can tell. */
+export function runsOnThisMachine(): Map<string, { readonly subjectId: string; readonly pid: number }> | null {
+  if (!onLinux) return null
+  const runs = new Map<string, { subjectId: string; pid: number }>()
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    const environ = readProc(`${pid}/environ`).split('\0')
+    const named = (name: string) => environ.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1)
+    const [instanceId, subjectId] = [named(INSTANCE_MARK), named(SUBJECT_MARK)]
+    if (!instanceId || !subjectId || startMark(Number(pid)) === null) continue
+    runs.set(instanceId, { subjectId, pid: Number(pid) })
+  }
+  return runs
 }
