@@ -6,6 +6,12 @@ const { include: _, exclude: __, ...rest } = base.test ?? {}
 export default mergeConfig(
   { ...base, test: rest },
   defineConfig({
-    test: { include: ['test/proof/**/*.proof.ts'], exclude: [], testTimeout: 600_000, hookTimeout: 120_000 },
+    test: {
+      maxConcurrency: 24,
+      include: ['test/proof/**/*.proof.ts'],
+      exclude: [],
+      testTimeout: 600_000,
+      hookTimeout: 120_000,
+    },
   }),
 )

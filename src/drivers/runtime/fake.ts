@@ -76,6 +76,12 @@ function onWorld(shared: Shared): FakeDriver {
   const { world, hosts, log, counts, options } = shared
   const script = createScript()
 
+  /** No call has done it, so the next one to be written down must not have. */
+  function crash(ref: WorkloadRef, reason?: string): void {
+    world.crash(ref, reason)
+    world.takeEffects()
+  }
+
   /** Waits, answers or acts as ordered; `act` runs at one moment, with nothing between it and its log entry. */
   async function run<R>(call: FakeCall, signal: AbortSignal, act: () => R, answers: Answers<R>): Promise<R> {
     const note = (result: string): void => {
@@ -124,10 +130,10 @@ function onWorld(shared: Shared): FakeDriver {
     liveRun: (ref) => world.liveRun(ref),
     liveRuns: () => world.liveRuns(),
     isReserved: (ref) => world.isReserved(ref),
-    crash: (ref, reason) => world.crash(ref, reason),
+    crash,
     crashShare(share) {
       const lost = world.liveRuns().filter(() => shared.chance() < share)
-      for (const ref of lost) world.crash(ref)
+      for (const ref of lost) crash(ref)
       return lost
     },
     setHealth: (ref, healthy) => world.setHealth(ref, healthy),
