@@ -8,14 +8,18 @@ import { newsAfter } from '../resolvers/webhook-read.ts'
 import { fanOutEvents, fanOutWebhook } from '../resolvers/webhook-rule.ts'
 import { countMoves } from './count.ts'
 import { attemptsOf, causeOfDelivery, type DeliveryTools } from './delivery.ts'
-import { type Loop, startLoop } from './loop.ts'
+import { type Loop, type LoopDeclaration, startLoop } from './loop.ts'
 
 const fanOutBatch = 20
 const endBatch = 200
 
 /** Starts it; `told` is called whenever there may be something to send. */
-export function startFanOut(tools: DeliveryTools, told: () => void): Loop {
-  const { db, metrics, timing } = tools
+export const startFanOut = (tools: DeliveryTools, told: () => void): Loop => startLoop(fanOutLoop(tools, told), tools)
+
+export function fanOutLoop(
+  { db, metrics, timing }: Omit<DeliveryTools, 'sealing' | 'posting'>,
+  told: () => void,
+): LoopDeclaration {
   const batch = async (rule: unknown, limit: number, values = {}) => {
     const moved = await transitionEach(db, rule as Rule, { ...causeOfDelivery(), values }, limit)
     const born = moved.reduce((sum, { along: [count = 0] = [] }) => sum + count, 0)
@@ -56,18 +60,15 @@ export function startFanOut(tools: DeliveryTools, told: () => void): Loop {
   }
   const steps = [fanOut, ends(dropDelivery, 'dropped'), ends(buryAbandoned, 'dead')]
 
-  return startLoop(
-    {
-      name: 'fan-out',
-      everyMs: timing.pollMs,
-      deadlineMs: 30_000,
-      async pass(signal) {
-        const ended = await Promise.allSettled(steps.map((step) => step(signal)))
-        // A step that fails hinders no other.
-        for (const each of ended) if (each.status === 'rejected') throw each.reason
-        return { moved: ended.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0) }
-      },
+  return {
+    name: 'fan-out',
+    everyMs: timing.pollMs,
+    deadlineMs: 30_000,
+    async pass(signal) {
+      const ended = await Promise.allSettled(steps.map((step) => step(signal)))
+      // A step that fails hinders no other.
+      for (const each of ended) if (each.status === 'rejected') throw each.reason
+      return { moved: ended.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0) }
     },
-    tools,
-  )
+  }
 }

@@ -45,6 +45,9 @@ const meaning: Readonly<Record<string, readonly string[]>> = {
   member: ['state', 'role'],
   invitation: ['state'],
   api_token: ['state'],
+  instance: ['state', 'generation', 'service', 'runtime', 'restarts'],
+  webhook: ['state', 'url', 'previous_secret'],
+  webhook_delivery: ['state', 'redelivery_of'],
 }
 
 /** All that is left, without ids, times and secrets. */
@@ -58,6 +61,8 @@ export function endOf(play: Play, rows: Snapshot): string {
 
 function plain(value: unknown, column: string): string {
   if (column === 'next_password') return value === null ? 'steady' : 'rotating'
+  if (column === 'previous_secret' || column === 'redelivery_of') return value === null ? 'first' : 'again'
+  if (column === 'url') return String(value).split('/').at(-1) ?? ''
   if (column === 'expires_at')
     return value === null ? 'never' : `${Math.round((Date.parse(String(value)) - Date.now()) / 3_600_000)}h`
   if (column === 'env')

@@ -9,7 +9,11 @@ import { databaseOver, statementName } from '../../src/db/session.ts'
 import { encodeParameter, replaceDriverTypes } from '../../src/db/wire-type.ts'
 
 /** Where a task stops: resolves when it is let go on. */
-export type Gate = (label: string) => Promise<void>
+export interface Gate {
+  (label: string): Promise<void>
+  /** Whether it stops at that label; what does not stop there holds nothing while others run. */
+  readonly stops: (label: string) => boolean
+}
 
 /** The gate of the task that is running: how a driver that all tasks share knows whose call it is. */
 export const inTask = new AsyncLocalStorage<Gate>()
@@ -29,6 +33,8 @@ export interface Seat {
   readonly db: Database
   /** What it is doing now. */
   doing(): Doing
+  /** Resolves when what it has sent is answered. */
+  answered(): Promise<void>
   /** Ends the wait for a lock, as `lock_timeout` would: PostgreSQL takes the same way out for both. */
   timeOut(): Promise<void>
   close(): Promise<void>
@@ -51,6 +57,13 @@ export async function openSeat(
   replaceDriverTypes(client.options)
   const [{ pid } = { pid: '0' }] = await client`select pg_backend_pid() as pid`
   let doing: Doing = { inFlight: false, holds: false }
+  let answered = Promise.withResolvers<void>()
+  const does = (now: Doing) => {
+    doing = now
+    if (now.inFlight) return
+    answered.resolve()
+    answered = Promise.withResolvers<void>()
+  }
   let timedOut = false
 
   const send = ({ sql, params, prepare, arrayMode }: Statement): Promise<unknown[]> => {
@@ -65,18 +78,18 @@ export async function openSeat(
 
   /** One attempt, up to its commit. */
   async function attempt(statement: Statement, label: string, gate: Gate): Promise<unknown[]> {
-    doing = { inFlight: true, holds: false }
-    if (isRead(statement.sql)) return wrapped.run(statement)
+    does({ inFlight: true, holds: false })
+    if (isRead(statement.sql) || !gate.stops(label)) return wrapped.run(statement)
     client.unsafe('begin').catch(() => {})
     const answer = wrapped.run(statement)
     const held = client.unsafe('select pg_current_xact_id_if_assigned() is not null as holds').catch(() => [])
     const rows = await answer
     const [{ holds } = { holds: false }] = await held
     if (holds) {
-      doing = { inFlight: false, holds: true }
+      does({ inFlight: false, holds: true })
       await gate(`${label} commit`)
     }
-    doing = { inFlight: true, holds }
+    does({ inFlight: true, holds })
     await client.unsafe('commit')
     return rows
   }
@@ -91,14 +104,14 @@ export async function openSeat(
       try {
         return await attempt(statement, label, gate)
       } catch (error) {
-        if (!isRead(statement.sql)) await client.unsafe('rollback')
+        if (!isRead(statement.sql) && gate.stops(label)) await client.unsafe('rollback')
         if (timedOut)
           Object.assign(error as object, { code: '55P03', message: 'canceling statement due to lock timeout' })
         timedOut = false
         const rule = ruleFor(error, { sent: true, read: false })
         if (rule.repeat !== 'conflict' || repeats === repeatsAtMost) throw toFault(error, true, { statement: name })
       } finally {
-        doing = { inFlight: false, holds: false }
+        does({ inFlight: false, holds: false })
       }
     }
   }
@@ -114,6 +127,7 @@ export async function openSeat(
     pid: Number(pid),
     db: databaseOver({ run: inTurn }),
     doing: () => doing,
+    answered: () => answered.promise,
     async timeOut() {
       timedOut = true
       await control`select pg_cancel_backend(${Number(pid)})`

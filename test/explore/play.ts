@@ -3,10 +3,13 @@
 import type { Actor as Caller } from '../../src/auth.ts'
 import type { Context } from '../../src/context.ts'
 import { createFakeProvisioner, type FakeProvisioner } from '../../src/drivers/provision/fake.ts'
+import type { WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { createFakeDriver, type FakeDriver } from '../../src/drivers/runtime/fake.ts'
 import type { Log } from '../../src/log.ts'
+import { createSealing } from '../../src/sealing.ts'
 import { keepingLog } from '../loops/fixture.ts'
 import { contextFor, testSealing } from '../row.ts'
+import type { Received } from '../webhooks/receiver.ts'
 import { parkCall, type Seat } from './gate.ts'
 import { Scene } from './scene.ts'
 import type { Row, Stage } from './stage.ts'
@@ -21,6 +24,12 @@ export interface Play {
   readonly callers: Readonly<Record<string, Caller>>
   readonly driver: FakeDriver
   readonly provisioner: FakeProvisioner
+  /** Which runs the driver was asked about. */
+  readonly asked: readonly (WorkloadRef & { readonly instanceId: string })[]
+  /** Runs that have ended by themselves, and after how many calls of the driver. */
+  readonly died: readonly { readonly instanceId: string; readonly after: number }[]
+  /** What was sent to webhooks. */
+  readonly received: readonly Received[]
   /** What runners could not make sense of: any line of it is a flaw. */
   readonly log: Log
   readonly interruptions: readonly string[]
@@ -57,14 +66,23 @@ export interface Subject {
   readonly settles?: (play: Play) => Promise<string | null>
 }
 
+/** A key that has come after the one that all is sealed with. */
+export const bothKeys = createSealing([
+  { id: 'new', bytes: Buffer.alloc(32, 8) },
+  { id: 'test', bytes: Buffer.alloc(32, 7) },
+])
+
 const base = contextFor(null as never, null as never)
 
 /** Puts the scene of a subject on the stage. */
 export async function begin(stage: Stage, subject: Subject): Promise<Play> {
-  const scene = new Scene(subject.team?.())
+  const scene = new Scene(subject.team?.(), stage.receiver.port)
   const { ids, callers = {} } = subject.scene(scene)
   await stage.put(scene.rows())
   const lines: string[] = []
+  const asked: (WorkloadRef & { instanceId: string })[] = []
+  const died: { instanceId: string; after: number }[] = []
+  const driver = createFakeDriver({ asksUntilHealthy: 0, onCall: parkCall })
   const play: Play = {
     log: keepingLog(lines),
     get interruptions() {
@@ -74,7 +92,21 @@ export async function begin(stage: Stage, subject: Subject): Promise<Play> {
     scene,
     ids,
     callers,
-    driver: createFakeDriver({ asksUntilHealthy: 0, onCall: parkCall }),
+    asked,
+    died,
+    received: stage.receiver.received,
+    driver: {
+      ...driver,
+      crash(ref, reason) {
+        const run = driver.liveRun(ref)
+        if (run) died.push({ instanceId: run.instanceId, after: driver.log().length })
+        driver.crash(ref, reason)
+      },
+      observeInstance: (ref, instanceId, signal) => {
+        asked.push({ ...ref, instanceId })
+        return driver.observeInstance(ref, instanceId, signal)
+      },
+    },
     provisioner: createFakeProvisioner({ onCall: parkCall }),
     context: ({ db }, requestId, caller = scene.owner) => ({
       ...base,

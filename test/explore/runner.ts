@@ -6,8 +6,11 @@ import { Claim, timing } from '../../src/loops/claim.ts'
 import { deploymentEffects } from '../../src/loops/deployment-effect.ts'
 import type { Effect } from '../../src/loops/effect.ts'
 import { expireLoop } from '../../src/loops/expire.ts'
+import type { LoopDeclaration } from '../../src/loops/loop.ts'
+import { reconcileInstancesLoop } from '../../src/loops/reconcile-instances.ts'
 import { resourceEffects } from '../../src/loops/resource-effect.ts'
 import { stackEffects } from '../../src/loops/stack-effect.ts'
+import { sweepLoop } from '../../src/loops/sweep.ts'
 import { teardownLoop } from '../../src/loops/teardown.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../../src/resolvers/operation-rule.ts'
@@ -76,21 +79,42 @@ export const settles =
   async (play: Play): Promise<string | null> => {
     const { stage, scene } = play
     const [seat] = stage.seats
-    const waiting = () => stage.control`update operation set due_at = now() - interval '1 second'
+    const waiting =
+      () => stage.control`with unpatient as (update instance set restart_due_at = now() - interval '1 second'
+        where team_id = ${scene.teamId} and restart_due_at > now())
+      update operation set due_at = now() - interval '1 second'
       where team_id = ${scene.teamId} and state in ('PENDING', 'RUNNING', 'UNKNOWN') returning kind, state, outcome`
     for (let passes = 0; seat && passes < passesAtMost; passes++) {
-      if ((await waiting()).length === 0) return null
-      await dispatch(play, seat, subjectType, undefined, 'settle')
+      const left = await waiting()
+      if (left.length === 0) return null
+      const kinds = [...new Set(left.map(({ kind }) => String(kind)))]
+      await dispatch(play, seat, subjectType, kinds, 'settle')
     }
     return `what was accepted does not come to an end: ${JSON.stringify(await waiting())}`
   }
 const passesAtMost = 8
 
+const never = new AbortController().signal
+const nobody = () => {}
+const stopsAt = (names: readonly string[]) => (label: string) => names.some((name) => label.startsWith(name))
+
 /** One pass of a loop; how many rows it has moved. It stops at the statements of those names only. */
-const passes = (loop: typeof expireLoop, ...names: string[]): Actor => ({
+export const passes = (loop: (play: Play, db: Database) => LoopDeclaration, ...names: string[]): Actor => ({
   kind: 'loop',
-  run: async (_play, { db }) => ((await loop(db, () => {}).pass(new AbortController().signal)).moved ?? 0) as number,
-  stops: (label) => names.some((name) => label.startsWith(name)),
+  run: async (play, { db }) => (await loop(play, db).pass(never)).moved ?? 0,
+  stops: stopsAt(names),
 })
-export const expires = (...names: string[]): Actor => passes(expireLoop, ...names)
-export const tearsDown = (...names: string[]): Actor => passes(teardownLoop, ...names)
+export const expires = (...names: string[]): Actor => passes((_, db) => expireLoop(db, nobody), ...names)
+export const tearsDown = (...names: string[]): Actor => passes((_, db) => teardownLoop(db, nobody), ...names)
+export const sweeps = (...names: string[]): Actor =>
+  passes(({ log }, db) => sweepLoop(db, [], { told: nobody, log }), ...names)
+/** What looks after EXTERNAL instances: nobody is asked. */
+export const settlesExternal = (...names: string[]): Actor =>
+  passes(({ driver }, db) => reconcileInstancesLoop(db, driver, nobody), ...names)
+
+/** A pass that asks about runs, and follows what it is told: others come between its steps. */
+export const reconciles = (...names: string[]): Actor => ({
+  kind: 'runner',
+  run: async ({ driver }, { db }) => void (await reconcileInstancesLoop(db, driver, nobody).pass(never)),
+  stops: stopsAt([...names, 'takeAskable', 'call observeInstance', 'answer observeInstance']),
+})

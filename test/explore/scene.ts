@@ -5,9 +5,11 @@ import { type Actor, actionClasses, type Role, scopes, scopesInEffect } from '..
 import { type IdEntity, newId } from '../../src/db/id.ts'
 import { type UsageKind, usageKinds } from '../../src/db/team.ts'
 import { liveDeploymentStates } from '../../src/lifecycle/deployment.ts'
+import { liveInstanceStates } from '../../src/lifecycle/instance.ts'
 import { liveResourceStates } from '../../src/lifecycle/resource.ts'
 import { liveStackStates } from '../../src/lifecycle/stack.ts'
 import { secretPlace } from '../../src/resolvers/reference.ts'
+import { signingPlace } from '../../src/resolvers/webhook.ts'
 import { mintToken } from '../../src/token.ts'
 import { ownerActor, ownerOf } from '../owner.ts'
 import { testSealing } from '../row.ts'
@@ -29,8 +31,13 @@ export function counted(rows: Snapshot): Readonly<Partial<Record<UsageKind, numb
     secrets: among('secret', ['ACTIVE']),
     members: among('member', ['ACTIVE']),
     owners: among('member', ['ACTIVE'], (row) => row.role === 'owner'),
+    instances: among('instance', liveInstanceStates, (row) => row.runtime === 'EXTERNAL'),
+    webhooks: among('webhook', ['ACTIVE', 'DISABLED']),
   }
 }
+
+/** Positions in the log, of all scenes: none is given twice. */
+let positions = 0
 
 /** A team and what it has. Every method adds a row and returns its id. */
 export class Scene {
@@ -40,7 +47,10 @@ export class Scene {
   /** How many more of a kind the plan has room for; 100 in all otherwise. */
   readonly room: Partial<Record<UsageKind, number>> = {}
 
-  constructor(facts: Row = {}) {
+  readonly #receiverPort: number
+
+  constructor(facts: Row = {}, receiverPort = 0) {
+    this.#receiverPort = receiverPort
     this.#add('team', { id: this.teamId, state: 'ACTIVE', name: 'team', ...facts })
     const id = ownerOf(this.teamId)
     this.#add('member', {
@@ -132,6 +142,62 @@ export class Scene {
       ...by,
       ...facts,
     })
+  }
+
+  /** A unit that Pawl runs of that deployment or stack of the scene; its run is put in place later. */
+  unit(subjectType: 'Deployment' | 'Stack', subjectId: string, facts: Row = {}): string {
+    const of = this.tables[subjectType === 'Stack' ? 'stack' : 'deployment']?.find(({ id }) => id === subjectId)
+    const incarnation = [of?.incarnation, facts.service].filter(Boolean).join('-')
+    return this.#instance({
+      runtime: 'PROCESS',
+      subject_type: subjectType,
+      subject_id: subjectId,
+      incarnation,
+      ...facts,
+    })
+  }
+
+  /** One that runs elsewhere, was last heard of an hour ago and promises a heartbeat every 30 s. */
+  external(facts: Row = {}): string {
+    const heard = { heartbeat_at: hoursFromNow(-1), heartbeat_seconds: 30 }
+    return this.#instance({ runtime: 'EXTERNAL', instance_id: hex(), ...heard, ...facts })
+  }
+
+  #instance(facts: Row): string {
+    const of = { team_id: this.teamId, environment: 'development', name: 'unit' }
+    return this.#add('instance', { id: newId('Instance'), state: 'ONLINE', ...of, ...facts })
+  }
+
+  /** Told of all; its receiver answers with that status. */
+  webhook(status: number, facts: Row = {}): string {
+    const id = newId('Webhook')
+    const url = `http://receiver.example:${this.#receiverPort}/${this.teamId}/${status}`
+    const secret = testSealing.seal(`whsec_${hex()}`, signingPlace(this.teamId, id))
+    const row = { state: 'ACTIVE', url, secret, filter: {}, secret_changed_at: hoursFromNow(-1), cursor: positions }
+    return this.#add('webhook', { id, team_id: this.teamId, ...row, ...facts })
+  }
+
+  /** An event in the log, of something that is told of nowhere else; returns its position. */
+  event(subjectId: string): number {
+    const of = { team_id: this.teamId, subject_type: 'Deployment', subject_id: subjectId, kind: 'redeployDeployment' }
+    const moved = {
+      from_state: 'HEALTHY',
+      to_state: 'BUILDING',
+      generation: 1,
+      version: 1,
+      occurred_at: hoursFromNow(0),
+    }
+    const by = { actor_kind: 'loop', actor_id: 'scene', request_id: 'scene', transition_id: 'scene' }
+    positions += 1
+    this.#add('event', { position: positions, ...of, ...moved, ...by })
+    return positions
+  }
+
+  /** That event, for that webhook. */
+  delivery(webhookId: string, position: number, subjectId: string, facts: Row = {}): string {
+    const id = newId('WebhookDelivery')
+    const of = { team_id: this.teamId, webhook_id: webhookId, position, subject_id: subjectId, message_id: id }
+    return this.#add('webhook_delivery', { id, state: 'PENDING', due_at: hoursFromNow(-1), ...of, ...facts })
   }
 
   /** A member with a token; returns it as authentication would. */

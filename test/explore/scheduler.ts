@@ -1,7 +1,7 @@
 // Runs tasks under one schedule: everybody is parked at a gate, one is let go on, and the next choice is made when whoever
 // moved is parked, has ended, or is seen by PostgreSQL to wait for a lock of another. Who waits is no choice, and runs on when
 // it is freed; that its wait ends now, as `lock_timeout` would end it, is one. Nothing here is guessed or timed.
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as nap, setImmediate as turn } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { type Gate, inTask, type Seat } from './gate.ts'
 
@@ -72,14 +72,16 @@ export async function play(
   const start = (task: Task, index: number): Running => {
     const state = { crowded: false, ended: false, blocked: false, timedOut: false }
     const running: Running = { ...task, index, arrivals: [], ...state, answer: null }
-    const gate: Gate = (label) => {
+    const stops = (label: string) => task.stops?.(label) !== false
+    const wait = (label: string) => {
       running.timedOut = false
-      if (abandoned || task.stops?.(label) === false) return Promise.resolve()
+      if (abandoned || !stops(label)) return Promise.resolve()
       const { promise, resolve } = Promise.withResolvers<void>()
       running.arrivals.push({ label, release: resolve })
       tell()
       return promise
     }
+    const gate: Gate = Object.assign(wait, { stops })
     const end = (answer: unknown) => {
       Object.assign(running, { ended: true, timedOut: false, answer })
       tell()
@@ -99,6 +101,7 @@ export async function play(
   /** Until everybody is parked, has ended or is blocked. */
   async function settle(): Promise<void> {
     for (const task of all) task.blocked = false
+    let asked = false
     for (;;) {
       for (const task of all.filter((each) => each.crowded)) {
         // Its other calls go on within this process: a few turns of the loop bring them to their gates.
@@ -110,7 +113,15 @@ export async function play(
       if (patience.aborted) throw new Error(`${moving.map(({ name }) => name)} came to no gate`)
       const maybeBlocked = moving.length > 1 || all.some((task) => task.seat.doing().holds)
       if (!maybeBlocked || moving.some((task) => task.timedOut)) {
-        await Promise.race([changed.promise, impatient])
+        // Whoever is parked with one call while a statement of another is under way rests when that is answered.
+        const held = moving.filter((task) => task.arrivals.length > 0).map(({ seat }) => seat.answered())
+        await Promise.race([changed.promise, impatient, ...held])
+        continue
+      }
+      // Most are answered at once: only who is not is asked about.
+      if (!asked) {
+        asked = true
+        await Promise.race([changed.promise, nap(1)])
         continue
       }
       const rows = await control<{ pid: number; by: number[] }[]>`

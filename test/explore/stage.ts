@@ -3,6 +3,7 @@
 import postgres from 'postgres'
 import type { Channel } from '../../src/db/client.ts'
 import { createTestDatabase } from '../database.ts'
+import { type Receiver, startReceiver } from '../webhooks/receiver.ts'
 import { openSeat, type Seat } from './gate.ts'
 
 export type Row = Readonly<Record<string, unknown>>
@@ -15,6 +16,8 @@ export type Rows = readonly (readonly [table: string, row: Row])[]
 export interface Stage {
   readonly control: postgres.Sql
   readonly seats: readonly Seat[]
+  /** Answers what is sent to `/<team>/<status>` with that status. */
+  readonly receiver: Receiver
   put(rows: Rows): Promise<void>
   snapshot(teamId: string): Promise<Snapshot>
   /** Removes all rows of the team, so that the passes of later plays do not meet them. */
@@ -44,6 +47,13 @@ export async function openStage({ seats = 3, guards = true, before = [], wrap }:
   if (!guards)
     for (const table of ['team', ...tables]) await control.unsafe(`alter table "${table}" disable trigger user`)
   for (const statement of before) await control.unsafe(statement)
+  const deletions = ['team', ...tables].map(
+    (table) => `delete from "${table}" where ${table === 'team' ? 'id' : 'team_id'} = mine;`,
+  )
+  await control.unsafe(`create function clear_play(mine text) returns void language plpgsql as
+    $$ begin ${deletions.join(' ')} delete from idempotency_key; end $$`)
+  const receiver = await startReceiver()
+  receiver.answer = ({ path }) => Number(path.split('/')[2])
   const opened = await Promise.all(Array.from({ length: seats }, () => openSeat(database.url, control, wrap)))
 
   /** Statements with one parameter each, planned once and sent together. */
@@ -59,7 +69,9 @@ export async function openStage({ seats = 3, guards = true, before = [], wrap }:
   return {
     control,
     seats: opened,
+    receiver,
     async put(rows) {
+      receiver.received.length = 0
       const alike = Map.groupBy(rows, ([table, row]) => insertion(table, row))
       await piped([...alike].map(([text, some]) => [text, JSON.stringify(some.map(([, row]) => row))]))
     },
@@ -68,13 +80,10 @@ export async function openStage({ seats = 3, guards = true, before = [], wrap }:
       return (row as unknown as { all: Snapshot }).all
     },
     async clear(teamId) {
-      const all = ['team', ...tables].map(
-        (table) => `delete from "${table}" where ${table === 'team' ? 'id' : 'team_id'} = $1`,
-      )
-      await piped([...all, 'delete from idempotency_key where $1 <> subject_id'].map((text) => [text, teamId]))
+      await control.unsafe('select clear_play($1)', [teamId], { prepare: true })
     },
     async close() {
-      await Promise.all(opened.map((seat) => seat.close()))
+      await Promise.all([...opened.map((seat) => seat.close()), receiver.stop()])
       await control.end({ timeout: 1 })
       await database.drop()
     },

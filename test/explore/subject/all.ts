@@ -1,10 +1,14 @@
 // All subjects, and the triples of them that the catalogue of races speaks of.
 import type { Subject } from '../play.ts'
 import { deploymentSubjects } from './deployment.ts'
+import { externalSubjects } from './external.ts'
+import { instanceSubjects } from './instance.ts'
+import { lostSubjects } from './lost.ts'
 import { promotionSubjects } from './promotion.ts'
 import { resourceSubjects } from './resource.ts'
 import { secretSubjects, stackSubjects } from './stack.ts'
 import { teamSubjects } from './team.ts'
+import { webhookSubjects } from './webhook.ts'
 
 export const subjects: readonly Subject[] = [
   ...deploymentSubjects,
@@ -13,6 +17,10 @@ export const subjects: readonly Subject[] = [
   ...secretSubjects,
   ...promotionSubjects,
   ...teamSubjects,
+  ...instanceSubjects,
+  ...externalSubjects,
+  ...webhookSubjects,
+  ...lostSubjects,
 ]
 
 /** Throws for a name that no subject has. */

@@ -1,9 +1,11 @@
 // Deployments on the stage: in the states from which races start, and everybody who may want something of one.
+import type { Fault } from '../../../src/drivers/runtime/fake-script.ts'
+import { sequenceLoop } from '../../../src/loops/sequence.ts'
 import * as deployments from '../../../src/resolvers/deployment.ts'
 import { cancelOperation, retryOperation } from '../../../src/resolvers/operation.ts'
 import { deleteSecret, setSecret } from '../../../src/resolvers/secret.ts'
 import { type Actor, calls, type Subject } from '../play.ts'
-import { expires, runs, settles, tearsDown } from '../runner.ts'
+import { expires, passes, runs, settles, tearsDown } from '../runner.ts'
 import { hoursFromNow } from '../scene.ts'
 
 const id = (ids: Readonly<Record<string, string>>) => ({ id: String(ids.id) })
@@ -63,6 +65,16 @@ const withWork = (
   ...(more.run ? { settles: settles('Deployment') } : {}),
 })
 
+/** Its first start meets that. */
+const failing = (of: string, fault: Fault): Subject => ({
+  ...withWork(of, 'BUILDING', 'deployment.roll_out', 'PENDING', { run }),
+  prepare: async ({ driver }) => {
+    driver.faultNext('ensure', fault)
+    return {}
+  },
+  actors: { ...only('redeploy', 'delete'), run },
+})
+
 export const deploymentSubjects: readonly Subject[] = [
   {
     name: 'deployment',
@@ -97,5 +109,27 @@ export const deploymentSubjects: readonly Subject[] = [
   withWork('deployment.building', 'BUILDING', 'deployment.roll_out', 'PENDING', { cancel, retry, run }),
   withWork('deployment.failed', 'FAILED', 'deployment.roll_out', 'FAILED', { cancel, retry }),
   withWork('deployment.stopping', 'STOPPING', 'deployment.stop', 'PENDING', { cancel, run }),
+  {
+    name: 'deployment.stopped',
+    scene: (scene) => ({ ids: { id: scene.deployment({ name, state: 'STOPPED', expires_at: hoursFromNow(-1) }) } }),
+    actors: { ...only('start', 'redeploy', 'deploy', 'delete', 'permanent'), expire },
+  },
+  {
+    // Its worker has died, and its lease is over.
+    ...withWork('deployment.claimed', 'DEPLOYING', 'deployment.roll_out', 'RUNNING', { cancel, run }),
+    actors: { ...only('redeploy', 'delete'), cancel, expire, run },
+  },
+  // Nobody can say whether its start has happened; or nothing could be reached, and it is tried again.
+  failing('deployment.doubtful', { kind: 'unknown', done: true }),
+  failing('deployment.unreachable', { kind: 'unreachable' }),
+  {
+    name: 'deployment.log',
+    scene: (scene) => ({ ids: { id: scene.deployment({ name, expires_at: hoursFromNow(-1) }) } }),
+    actors: {
+      ...only('redeploy', 'env', 'delete'),
+      expire,
+      sequence: passes((_, db) => sequenceLoop(db), 'sequenceEvents'),
+    },
+  },
   withWork('deployment.expired', 'EXPIRED', 'deployment.tear_down', 'PENDING', { cancel, run, teardown }),
 ]

@@ -80,12 +80,16 @@ const uses: Readonly<Record<string, Actor>> = {
   ),
 }
 
+const ask = calls((context, ids) => requestPromotion(context, { stackId: String(ids.source), toEnvironment }))
+/** Where nobody has to approve. */
+const free = 'development'
+
 export const promotionSubjects: readonly Subject[] = [
   {
     name: 'approval',
     scene: (scene) => ({ ids: { source: source(scene) } }),
     prepare: asked(false),
-    actors: { ...decisions, promote: use() },
+    actors: { ...decisions, promote: use(), ask },
   },
   {
     name: 'approval.overdue',
@@ -125,6 +129,33 @@ export const promotionSubjects: readonly Subject[] = [
     },
   },
   {
+    name: 'approval.free',
+    scene: (scene) => ({
+      ids: { source: scene.stack({ name, environment: toEnvironment, services: [serviceOf('web', 'hello:9')] }) },
+    }),
+    actors: {
+      promote: {
+        ...calls((context, ids) => promoteStack(context, { stackId: String(ids.source), toEnvironment: free })),
+        looks: true,
+      },
+      createTarget: calls((context) => createStack(context, { name, services: [serviceOf('web', 'hello:7')] })),
+      envSource: merging('source'),
+      deleteSource: uses.deleteSource as Actor,
+    },
+  },
+  {
+    name: 'approval.freeTwin',
+    scene: (scene) => ({ ids: { source: scene.resource({ name: 'store', environment: toEnvironment }) } }),
+    actors: {
+      twin: {
+        ...calls((context, ids) => twinResource(context, { resourceId: String(ids.source), toEnvironment: free })),
+        looks: true,
+      },
+      create: calls((context) => createResource(context, { type: 'POSTGRES', name: 'store' })),
+      delete: calls((context, ids) => deleteResource(context, { id: String(ids.source) })),
+    },
+  },
+  {
     name: 'approval.secret',
     scene: (scene) => {
       const env = { A: { value: 'secret://key', revision: 1, changedAt: hoursFromNow(0), changedBy: 'x' } }
@@ -145,6 +176,7 @@ export const promotionSubjects: readonly Subject[] = [
     actors: {
       twin: twin(),
       keyed: twin('k'),
+      ask: calls((context, ids) => requestTwin(context, { resourceId: String(ids.source), toEnvironment })),
       withdraw: decisions.withdraw as Actor,
       delete: calls((context, ids) => deleteResource(context, { id: String(ids.source) })),
       create: calls((context) =>

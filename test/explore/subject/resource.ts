@@ -5,6 +5,7 @@ import { judgeSize } from '../../../src/resolvers/resource-size.ts'
 import { type Actor, calls, type Subject } from '../play.ts'
 import { expires, runs, settles, tearsDown } from '../runner.ts'
 import { hoursFromNow } from '../scene.ts'
+import type { Row } from '../stage.ts'
 
 const id = (ids: Readonly<Record<string, string>>) => ({ id: String(ids.id) })
 const name = 'store'
@@ -18,12 +19,13 @@ const callers: Readonly<Record<string, Actor>> = {
   ttl: calls((context, ids) => resources.setResourceTtl(context, { ...id(ids), ttlHours: 5 })),
   expire: expires('expireResource'),
 }
+const only = (...names: string[]) => Object.fromEntries(names.map((each) => [each, callers[each] as Actor]))
 const cancel = calls((context, ids) => cancelOperation(context, { id: String(ids.work) }))
 const run = runs('Resource')
 const kinds = (...verbs: string[]) => runs('Resource', ...verbs.map((verb) => `resource.${verb}`))
 
-/** A measurement that found it too large: first the size is stored, then judged. */
-const measure: Actor = {
+/** A measurement that found so much: first the size is stored, then judged. */
+const measures = (bytes: number): Actor => ({
   kind: 'loop',
   run: async ({ ids, scene }, { db }) => {
     const found = {
@@ -34,9 +36,25 @@ const measure: Actor = {
       generation: 1,
     }
     const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: 'explore' }
-    return (await judgeSize(db, found, 2_000, cause)) ? 1 : 0
+    return (await judgeSize(db, found, bytes, cause)) ? 1 : 0
   },
-}
+})
+const measure = measures(2_000)
+
+/** In a state, with what is behind it. */
+const there = (of: string, facts: Row, actors: Readonly<Record<string, Actor>>): Subject => ({
+  name: of,
+  scene: (scene) => ({ ids: { id: scene.resource({ name, expires_at: hoursFromNow(-1), ...facts }) } }),
+  prepare: async ({ scene, ids, provisioner }) => {
+    const [row] = scene.tables.resource ?? []
+    const ref = { subjectId: String(ids.id), incarnation: String(row?.incarnation) }
+    const fence = { operationId: 'scene', attempt: 1, subjectId: ref.subjectId, generation: 1 }
+    provisioner.world.provision({ ...ref, name, password: 'before'.repeat(4) }, fence)
+    return {}
+  },
+  actors,
+  settles: settles('Resource'),
+})
 
 export const resourceSubjects: readonly Subject[] = [
   {
@@ -44,24 +62,18 @@ export const resourceSubjects: readonly Subject[] = [
     scene: (scene) => ({ ids: { id: scene.resource({ name, expires_at: hoursFromNow(-1) }) } }),
     actors: { ...callers, measure },
   },
-  {
-    name: 'resource.active',
-    scene: (scene) => ({ ids: { id: scene.resource({ name, expires_at: hoursFromNow(-1) }) } }),
-    prepare: async ({ scene, ids, provisioner }) => {
-      const [row] = scene.tables.resource ?? []
-      const ref = { subjectId: String(ids.id), incarnation: String(row?.incarnation) }
-      const fence = { operationId: 'scene', attempt: 1, subjectId: ref.subjectId, generation: 1 }
-      provisioner.world.provision({ ...ref, name, password: 'before'.repeat(4) }, fence)
-      return {}
-    },
-    actors: {
-      pause: callers.pause as Actor,
-      rotate: callers.rotate as Actor,
-      delete: callers.delete as Actor,
-      run: kinds('pause', 'rotate', 'deprovision'),
-    },
-    settles: settles('Resource'),
-  },
+  there('resource.active', {}, { ...only('pause', 'rotate', 'delete'), run: kinds('pause', 'rotate', 'deprovision') }),
+  there(
+    'resource.paused',
+    { state: 'PAUSED' },
+    { ...only('resume', 'rotate', 'delete', 'expire'), run: kinds('resume', 'deprovision') },
+  ),
+  there('resource.large', {}, { ...only('pause', 'rotate', 'delete'), measure, run: kinds('suspend', 'pause') }),
+  there(
+    'resource.suspended',
+    { state: 'SUSPENDED', size_bytes: 2_000 },
+    { ...only('rotate', 'delete', 'ttl'), measure, small: measures(10), run: kinds('release', 'deprovision') },
+  ),
   {
     name: 'resource.provisioning',
     scene: (scene) => {

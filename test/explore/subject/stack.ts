@@ -1,9 +1,10 @@
 // Stacks on the stage, at rest and while they are rolled out, and secrets, which are decided on in the same way.
 import { cancelOperation, retryOperation } from '../../../src/resolvers/operation.ts'
+import { reseal as resealAll, sealedColumns } from '../../../src/resolvers/sealed.ts'
 import { deleteSecret, setSecret } from '../../../src/resolvers/secret.ts'
 import * as stacks from '../../../src/resolvers/stack.ts'
 import { serviceOf } from '../../stacks/row.ts'
-import { type Actor, calls, type Subject } from '../play.ts'
+import { type Actor, bothKeys, calls, type Subject } from '../play.ts'
 import { runs, settles } from '../runner.ts'
 
 const id = (ids: Readonly<Record<string, string>>) => ({ id: String(ids.id) })
@@ -63,11 +64,23 @@ const secrets: Readonly<Record<string, Actor>> = {
   delete: calls((context) => deleteSecret(context, { name: 'key' })),
 }
 
+const [values] = sealedColumns
+const reseal: Actor = {
+  kind: 'runner',
+  run: async (_, { db }) => void (values && (await resealAll(db, bothKeys, values))),
+}
+
 export const secretSubjects: readonly Subject[] = [
   {
     name: 'secret',
     scene: (scene) => ({ ids: { id: scene.secret({ name: 'key' }) } }),
     actors: { ...secrets, deleteById: calls((context, ids) => deleteSecret(context, id(ids))) },
+  },
+  {
+    // A new key has come, and what the older one has sealed is sealed anew.
+    name: 'secret.sealed',
+    scene: (scene) => ({ ids: { id: scene.secret({ name: 'key' }) } }),
+    actors: { ...secrets, reseal },
   },
   { name: 'secret.none', scene: () => ({ ids: {} }), actors: secrets },
 ]

@@ -1,11 +1,18 @@
 // Teams on the stage, and whoever belongs to them: members, invitations, tokens, and the end of all of it.
 
 import type { Role } from '../../../src/auth.ts'
-import { revokeApiToken } from '../../../src/resolvers/api-token.ts'
+import { createApiToken, revokeApiToken } from '../../../src/resolvers/api-token.ts'
 import { deleteDeployment, deploy } from '../../../src/resolvers/deployment.ts'
-import { acceptInvitation, withdrawInvitation } from '../../../src/resolvers/invitation.ts'
+import { heartbeatInstance, removeInstance } from '../../../src/resolvers/instance.ts'
+import { acceptInvitation, inviteMember, withdrawInvitation } from '../../../src/resolvers/invitation.ts'
 import { removeMember, setMemberRole } from '../../../src/resolvers/member.ts'
+import { withdrawPromotion } from '../../../src/resolvers/promotion-decision.ts'
+import { deleteResource } from '../../../src/resolvers/resource.ts'
+import { setSecret } from '../../../src/resolvers/secret.ts'
+import { setSelfApproval } from '../../../src/resolvers/self-approval.ts'
+import { deleteStack } from '../../../src/resolvers/stack.ts'
 import { deleteTeam, restoreTeam } from '../../../src/resolvers/team.ts'
+import { updateWebhook } from '../../../src/resolvers/webhook.ts'
 import { ownerOf } from '../../owner.ts'
 import { type Actor, calls, type Play, type Subject } from '../play.ts'
 import { expires, settles, tearsDown } from '../runner.ts'
@@ -43,7 +50,7 @@ async function ends(play: Play): Promise<string | null> {
   let left: string | null = null
   for (let passes = 0; seat && passes < 4 && left === null; passes++) {
     await tearsDown().run(play, seat, 'settle')
-    left = await settles('Deployment')(play)
+    for (const of of ['Deployment', 'Resource', 'Stack'] as const) left ??= await settles(of)(play)
   }
   return left
 }
@@ -86,6 +93,7 @@ export const teamSubjects: readonly Subject[] = [
       withdraw,
       removeInviter: removing('second'),
       demoteInviter: giving('developer', 'second'),
+      invite: calls((context) => inviteMember(context, { email: 'bob@example.org', role: 'viewer' }), 'second'),
     },
   },
   {
@@ -98,8 +106,19 @@ export const teamSubjects: readonly Subject[] = [
   },
   {
     name: 'token',
-    scene: (scene) => ({ ids: { token: scene.token({ expires_at: hoursFromNow(-1) }) } }),
-    actors: { revoke, expire: expires('expireApiToken') },
+    scene: (scene) => {
+      const { ids, callers } = people(scene)
+      const token = scene.token({ member_id: ids.developer, expires_at: hoursFromNow(-1) })
+      return { ids: { ...ids, token }, callers }
+    },
+    actors: {
+      revoke,
+      expire: expires('expireApiToken'),
+      create: calls((context) => createApiToken(context, { name: 'new', scopes: ['read'] }), 'second'),
+      removeMember: removing('developer'),
+      removeMaker: removing('second'),
+      teardown: tearsDown('revokeApiToken.ofEnded'),
+    },
   },
   {
     name: 'team',
@@ -109,7 +128,22 @@ export const teamSubjects: readonly Subject[] = [
       restore: calls((context, ids) => restoreTeam(context, { id: String(ids.team) })),
       expire: expires('expireDeployment'),
       deploy: calls((context) => deploy(context, { name: 'new', image: 'hello' })),
+      selfApproval: calls((context) => setSelfApproval(context, { policy: 'NEVER' })),
     },
+  },
+  {
+    // It may still come back.
+    name: 'team.leaving',
+    team: () => ({ state: 'DELETION_REQUESTED', deletion_at: hoursFromNow(1) }),
+    scene: (scene) => ({ ids: { ...ofTeam(scene), id: scene.deployment({ expires_at: hoursFromNow(-1) }) } }),
+    actors: {
+      restore: calls((context, ids) => restoreTeam(context, { id: String(ids.team) })),
+      delete: calls((context, ids) => deleteTeam(context, { id: String(ids.team) })),
+      expire: expires('expireDeployment'),
+      deleteDeployment: calls((context, ids) => deleteDeployment(context, { id: String(ids.id) })),
+      teardown,
+    },
+    settles: settles('Deployment'),
   },
   {
     name: 'team.ending',
@@ -124,6 +158,36 @@ export const teamSubjects: readonly Subject[] = [
       deleteDeployment: calls((context, ids) => deleteDeployment(context, { id: String(ids.id) })),
       accept: accept(),
       teardown,
+    },
+    settles: ends,
+  },
+  {
+    name: 'team.owning',
+    team: () => ({ state: 'DELETING', deletion_at: hoursFromNow(-1) }),
+    scene: (scene) => {
+      const hook = scene.webhook(204)
+      const ids = {
+        ...ofTeam(scene),
+        stack: scene.stack(),
+        resource: scene.resource(),
+        secret: scene.secret({ name: 'key' }),
+      }
+      const more = {
+        hook,
+        unit: scene.external(),
+        approval: scene.approval({ state: 'APPROVED', to_environment: 'staging', expires_at: hoursFromNow(1) }),
+      }
+      return { ids: { ...ids, ...more } }
+    },
+    actors: {
+      teardown: { ...teardown, stops: (label) => label.endsWith('.ofEnded') },
+      heartbeat: calls((context, ids) => heartbeatInstance(context, { id: String(ids.unit) })),
+      remove: calls((context, ids) => removeInstance(context, { id: String(ids.unit) })),
+      setSecret: calls((context) => setSecret(context, { name: 'key', value: 'w' })),
+      deleteStack: calls((context, ids) => deleteStack(context, { id: String(ids.stack) })),
+      deleteResource: calls((context, ids) => deleteResource(context, { id: String(ids.resource) })),
+      disable: calls((context, ids) => updateWebhook(context, { id: String(ids.hook), enabled: false })),
+      withdraw: calls((context, ids) => withdrawPromotion(context, { id: String(ids.approval) })),
     },
     settles: ends,
   },
