@@ -100,8 +100,8 @@ export async function outsideRows(
 /** Of operations that a driver was given, those of which neither a row nor an event tells; the log is asked for what was trimmed. */
 export async function unknownOperations(db: Database, ids: readonly string[]): Promise<string[]> {
   const rows = await db.execute<{ id: string }>(sql`/* read:check.operations */ select id
-    from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb) id
-    where not exists (select 1 from operation o where o.id = id.id) and not exists (select 1 from event e where e.subject_id = id.id)`)
+    from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb) given (id)
+    where not exists (select 1 from operation o where o.id = given.id) and not exists (select 1 from event e where e.subject_id = given.id)`)
   return rows.map(({ id }) => id)
 }
 
