@@ -6,6 +6,10 @@ import { defineConfig } from 'vitest/config'
 
 /** What would take `npm test` beyond three minutes on two cores: processes that are killed, servers that are restarted, sweeps. */
 export const longer = [
+  'test/check/busy.test.ts',
+  'test/check/damage.test.ts',
+  'test/check/drivers.test.ts',
+  'test/check/program.test.ts',
   'test/crash/*.test.ts',
   'test/db/embedded.test.ts',
   'test/db/probes.test.ts',
@@ -34,7 +38,9 @@ export const longer = [
   'test/races/instance-*.test.ts',
   'test/races/resource-outcome.test.ts',
   'test/races/resource-theirs.test.ts',
+  'test/resolvers/hindered-remedy.test.ts',
   'test/resources/change.test.ts',
+  'test/resources/crash.test.ts',
   'test/resources/measure.test.ts',
   'test/resources/provision.test.ts',
   'test/schema/stuck.test.ts',

@@ -48,7 +48,7 @@ export async function checkDriverLog(
     const fresh = (): Thing => ({ generation: 0, removedAt: null, living: new Set() })
     const thing = name === null ? fresh() : (things.get(`${driver} ${name}`) ?? fresh())
     if (name !== null) things.set(`${driver} ${name}`, thing)
-    // A run that has ended by itself is told in the next line, whatever that is of.
+    // What vanishes while a call comes in is told in the line of that call, which has not done it.
     const own = changed.some(({ effect }) => effect !== 'ended' || result === 'done' || result === 'working')
     if (fence && own && fence.generation < thing.generation)
       wrong(`takes effect for generation ${fence.generation}, after one for ${thing.generation}`)

@@ -11,11 +11,13 @@ import type {
   WorkloadRef,
 } from './driver.ts'
 import { type FakeHost, FakeHosts, seeded } from './fake-host.ts'
-import { createScript, type FakeCall, type FakeScript, type Fault } from './fake-script.ts'
+import { createScript, type FakeCall, type FakeCallName, type FakeScript, type Fault } from './fake-script.ts'
 import { type FakeEffect, type FakeRun, FakeWorld, type FakeWorldOptions } from './fake-world.ts'
 
 /** One call that has been answered, or whose effect has been carried out; in the order in which effects happened. */
-export interface FakeLogEntry extends FakeCall {
+export interface FakeLogEntry extends Omit<FakeCall, 'call'> {
+  /** `crash` for what no call has done. */
+  readonly call: FakeCallName | 'crash'
   readonly at: Date
   /** What the call changed, in order; empty for most. */
   readonly effects: readonly { readonly effect: FakeEffect; readonly instanceId: string | null }[]
@@ -76,10 +78,13 @@ function onWorld(shared: Shared): FakeDriver {
   const { world, hosts, log, counts, options } = shared
   const script = createScript()
 
-  /** No call has done it, so the next one to be written down must not have. */
-  function crash(ref: WorkloadRef, reason?: string): void {
+  /** No call has done it: it is written down by itself, so that the next one is not said to have. */
+  function crash({ subjectId, incarnation }: WorkloadRef, reason?: string): void {
+    const ref = { subjectId, incarnation }
     world.crash(ref, reason)
-    world.takeEffects()
+    const effects = world.takeEffects()
+    if (effects.length > 0)
+      log.push({ call: 'crash', ref, fence: null, image: null, at: new Date(), effects, result: 'done' })
   }
 
   /** Waits, answers or acts as ordered; `act` runs at one moment, with nothing between it and its log entry. */
