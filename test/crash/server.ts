@@ -51,6 +51,15 @@ export async function openMachine() {
   )
   await writeFile(join(appsDir, 'slow/slow.mjs'), "setTimeout(() => import('./server.mjs'), 3000)\n")
   const token = mintToken().plaintext
+  const env = {
+    PATH: process.env.PATH,
+    DATABASE_URL: database.url,
+    PAWL_PORT: '0',
+    PAWL_SECRET_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    PAWL_BOOTSTRAP_TOKEN: token,
+    PAWL_DATA_DIR: join(base, 'data'),
+    PAWL_APPS_DIR: appsDir,
+  }
   const servers = new Set<Server>()
   let most = 0
 
@@ -70,6 +79,8 @@ export async function openMachine() {
 
   return {
     sql,
+    /** Of every server, and of whatever else an operator runs beside it. */
+    env,
     /** Plaintext of the owner's. */
     token,
     apps,
@@ -87,15 +98,7 @@ export async function openMachine() {
     async start(): Promise<Server> {
       const child = spawn(process.execPath, ['src/main.ts'], {
         cwd: root,
-        env: {
-          PATH: process.env.PATH,
-          DATABASE_URL: database.url,
-          PAWL_PORT: '0',
-          PAWL_SECRET_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
-          PAWL_BOOTSTRAP_TOKEN: token,
-          PAWL_DATA_DIR: join(base, 'data'),
-          PAWL_APPS_DIR: appsDir,
-        },
+        env,
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       let text = ''
