@@ -41,7 +41,8 @@ function* claimFlaws(rows: Snapshot, events: readonly Row[]): Generator<string> 
     holders.set(subject, mine)
     if (event.kind === 'claimOperation') {
       const isTaken = event.from_state === 'RUNNING' && event.request_id === inTime
-      if (isTaken) yield `P5 ${id} was claimed by ${event.actor_id} while the lease of ${mine.get(id)} lasted`
+      if (isTaken && mine.has(id))
+        yield `P5 ${id} was claimed by ${event.actor_id} while the lease of ${mine.get(id)} lasted`
       mine.set(id, event.actor_id)
     } else if (event.actor_kind === 'runner' && mine.get(id) !== event.actor_id)
       yield `P5 ${event.kind} of ${id} by ${event.actor_id}, and ${mine.get(id) ?? 'nobody'} had claimed it`
@@ -59,15 +60,15 @@ function* expiryFlaws(rows: Snapshot, events: readonly Row[]): Generator<string>
   )
   const digests = new Map((rows.promotion_approval ?? []).map(({ id, plan_digest }) => [id, plan_digest]))
   let team = ''
-  for (const { kind, subject_type, subject_id, occurred_at, to_state, data } of events) {
+  for (const { kind, subject_type, subject_id, occurred_at, to_state, data, actor_kind, actor_id } of events) {
     if (subject_type === 'Team') team = String(to_state)
     const until = expiries.get(subject_id)
     const isOver = until !== null && timeOf(until) <= timeOf(occurred_at)
-    const expires = /^expire/.test(String(kind))
+    const expires = actor_kind === 'loop' && actor_id === 'expire' && expiries.has(subject_id)
     if (expires && !isOver) yield `P3 ${subject_id} was expired before its time`
     if (expires && team === 'DELETION_REQUESTED')
       yield `P3 ${subject_id} was expired while its team could still be restored`
-    const uses = subject_type === 'PromotionApproval' && ['APPROVED', 'EXECUTED'].includes(String(to_state))
+    const uses = ['APPROVED', 'EXECUTED', 'ACCEPTED'].includes(String(to_state))
     if (uses && isOver) yield `P4 ${kind} of ${subject_id} after its time`
     const digest = (data as { digest?: unknown } | null)?.digest
     if (to_state === 'EXECUTED' && digest !== undefined && digest !== digests.get(subject_id))
