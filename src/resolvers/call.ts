@@ -55,7 +55,10 @@ export async function answer<P extends Payload>(
 /** A remedy that this caller may not call is none for it. */
 const withinScope = (refusal: Refusal, actor: Actor): Refusal => ({
   ...refusal,
-  remedies: refusal.remedies.filter(({ mutation }) => mutation === null || lacking(actor, mutation as Action) === null),
+  remedies: refusal.remedies.filter(({ mutation, query }) => {
+    const action = mutation ?? (query === null ? null : 'read')
+    return action === null || lacking(actor, action as Action) === null
+  }),
 })
 
 /** The database could not decide: typed, retryable, and true about what is known. */

@@ -1,9 +1,11 @@
 // Why a deployment could not be moved, told from the row as it was under the lock, and what would be accepted instead.
+import type { Context } from '../context.ts'
 import { deployment } from '../db/deployment.ts'
 import { type DeploymentAction, deploymentMachine, liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
+import { leadsNowhere, noRoom, unknownImage, unless } from './hindrance.ts'
 import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
@@ -18,15 +20,23 @@ const where = (row: Deployment) => `${row.name} in ${row.environment}`
 const wantsItToRun: readonly DeploymentAction[] = ['redeployDeployment', 'startDeployment']
 
 /** What is accepted instead and serves the same wish, for this very row: found out, not guessed; never the opposite. */
-async function wayOn(db: Database, action: DeploymentAction, row: Deployment): Promise<Remedy[]> {
-  const { id, name, environment, image } = row
+async function wayOn(
+  context: Context,
+  action: DeploymentAction,
+  row: Deployment,
+  image: string,
+): Promise<readonly Remedy[]> {
+  const { db } = context
+  const { id, teamId, name, environment } = row
   const look = lookAt('deployment', { id }, 'See what it is doing and what may be done next.')
   const wanted = wantsItToRun.includes(action)
   switch (row.state) {
     case 'STOPPED':
-      return wanted ? [callInstead('startDeployment', { id }, 'Start the stopped deployment again.'), look] : [look]
-    case 'FAILED':
-      return wanted ? [callInstead('redeployDeployment', { id }, 'Roll it out again.'), look] : [look]
+      return wanted ? [...(await startAgain(db, row, 'Start the stopped deployment again.')), look] : [look]
+    case 'FAILED': {
+      const again = callInstead('redeployDeployment', { id }, 'Roll it out again.')
+      return wanted ? [...(await unless(again, leadsNowhere(db, row))), look] : [look]
+    }
     case 'BUILDING':
     case 'DEPLOYING':
     case 'HEALTHY':
@@ -35,18 +45,39 @@ async function wayOn(db: Database, action: DeploymentAction, row: Deployment): P
     case 'EXPIRED':
     case 'DELETING':
     case 'DELETED': {
-      const heir = await liveNamed(db, row.teamId, environment, name)
+      const heir = await liveNamed(db, teamId, environment, name)
       if (heir)
         return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
       if (!wanted) return [look]
       const again = 'Make a new deployment of that name; the ended one never comes back.'
-      return [callInstead('deploy', { name, environment, image }, again), look]
+      return [...(await makeAnew(context, { teamId, name, environment, image }, again)), look]
     }
   }
 }
 
-/** The state is not one that the action may start from. */
-export async function wrongState(db: Database, action: DeploymentAction, row: Deployment): Promise<Refusal> {
+const startAgain = (db: Database, row: Deployment, why: string) =>
+  unless(callInstead('startDeployment', { id: row.id }, why), leadsNowhere(db, row))
+
+interface Wanted {
+  readonly name: string
+  readonly environment: string
+  readonly image: string
+}
+const makeAnew = (context: Context, { teamId, name, environment, image }: Wanted & { teamId: string }, why: string) =>
+  unless(
+    callInstead('deploy', { name, environment, image }, why),
+    noRoom(context.db, teamId, 'deployments'),
+    unknownImage(context, image),
+  )
+
+/** The state is not one that the action may start from. `image` is what the caller wants to run, if it has said so. */
+export async function wrongState(
+  context: Context,
+  action: DeploymentAction,
+  row: Deployment,
+  image?: string | null,
+  asked: string = action,
+): Promise<Refusal> {
   const name = deploymentMachine.moves[action].refusal as RefusalName
   const facts = { deployment: row, action }
   if (name === 'DeploymentAlreadyDeleted') {
@@ -54,38 +85,35 @@ export async function wrongState(db: Database, action: DeploymentAction, row: De
     return refuse(name, { message, facts: { ...facts, endedAt: row.stateChangedAt } })
   }
   const from = deploymentMachine.moves[action].from as readonly string[]
-  const message = `${action} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
+  const message = `${asked} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
     row.stateReason ? ` (${row.stateReason})` : ''
   }. ${action} starts from ${from.join(', ')}.`
-  return illegalState(name, message, facts, await wayOn(db, action, row), comesTo(deploymentMachine, row.state, from))
+  const ways = await wayOn(context, action, row, image ?? row.image)
+  return illegalState(name, message, facts, ways, comesTo(deploymentMachine, row.state, from))
 }
 
-export async function nothingToRedeploy(input: { name: string; environment: string; image: string }): Promise<Refusal> {
-  const { name, environment, image } = input
+export async function nothingToRedeploy(context: Context, wanted: Wanted): Promise<Refusal> {
+  const { teamId } = context.actor
+  const why = 'Make it, with the variables and the time limit that it shall have.'
   return refuse('NothingToRedeploy', {
-    message: `There is no deployment ${name} in ${environment} to redeploy.`,
-    remedies: [
-      callInstead(
-        'deploy',
-        { name, environment, image },
-        'Make it, with the variables and the time limit that it shall have.',
-      ),
-    ],
+    message: `There is no deployment ${wanted.name} in ${wanted.environment} to redeploy.`,
+    remedies: await makeAnew(context, { teamId, ...wanted }, why),
   })
 }
 
-export const nameTaken = (holder: Deployment, image: string): Refusal => {
+export async function nameTaken(db: Database, holder: Deployment, image: string): Promise<Refusal> {
   const { name, environment, id } = holder
   const workable = (deploymentMachine.moves.redeployDeployment.from as readonly string[]).includes(holder.state)
+  const again = { name, environment, image, redeploy: true }
   return refuse('NameTaken', {
     message: `${where(holder)} is taken by ${id}, which is ${holder.state}.`,
     facts: { deployment: holder },
     remedies: [
       ...(workable
-        ? [callInstead('deploy', { name, environment, image, redeploy: true }, 'Redeploy the one that is there.')]
+        ? await unless(callInstead('deploy', again, 'Redeploy the one that is there.'), leadsNowhere(db, holder))
         : []),
       ...(holder.state === 'STOPPED'
-        ? [callInstead('startDeployment', { id }, 'Start the one that is there, as it was; then it can be redeployed.')]
+        ? await startAgain(db, holder, 'Start the one that is there, as it was; then it can be redeployed.')
         : []),
       lookAt('deployment', { id }, 'Look at the one that is there.'),
     ],

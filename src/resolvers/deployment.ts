@@ -46,8 +46,13 @@ const kind: Kind<typeof deployment, Parameters<typeof why.wrongState>[1]> = {
   table: deployment,
   entity: 'Deployment',
   word: 'deployment',
-  wrongState: why.wrongState,
+  wrongState: (context, action, row) => why.wrongState(context, action, row),
 }
+/** What is advised instead runs what the caller wants to run. */
+const redeployed = (image: string | null | undefined): typeof kind => ({
+  ...kind,
+  wrongState: (context, action, row) => why.wrongState(context, action, row, image),
+})
 const payload = ({ row, operation, replayed }: Accepted<typeof deployment>): DeploymentPayload => ({
   deployment: row,
   operation,
@@ -55,7 +60,7 @@ const payload = ({ row, operation, replayed }: Accepted<typeof deployment>): Dep
 })
 
 export const redeployDeployment = (context: Context, input: ById & { image?: string | null }) =>
-  moveById(context, kind, 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
+  moveById(context, redeployed(input.image), 'redeployDeployment', rules.redeployDeployment, redeployInput, input, {
     values: ({ image }) => ({ image }),
     refuseEarly: ({ image }, call) => refuseImage(context, call, image),
     guard: (row) => refuseUnresolved(context.db, row, { deployment: row }),
@@ -163,7 +168,7 @@ async function decideDeploy(context: Context, input: DeployInput): Promise<Resul
     case 'refused': {
       const row = found.found
       if (!startsFrom(rules.redeployByName).includes(row.state))
-        return why.wrongState(context.db, 'redeployDeployment', row)
+        return why.wrongState(context, 'redeployDeployment', row, image, 'deploy with redeploy: true')
       if (checked.expectedVersion !== null && row.version !== checked.expectedVersion) {
         return versionConflict('deployment', row, checked.expectedVersion)
       }
@@ -193,7 +198,7 @@ async function constrained(
   if (error.constraint === 'deployment_name') {
     const holder = await why.liveNamed(db, actor.teamId, wanted.environment, wanted.name)
     if (!holder) throw new NameMoved()
-    return why.nameTaken(holder, wanted.image)
+    return why.nameTaken(db, holder, wanted.image)
   }
   if (error.constraint === 'plan_cap') return planIsFull(db, actor.teamId, 'deployments')
   if (error.constraint === unresolvedConstraint) {
@@ -219,7 +224,7 @@ async function newestEnded(context: Context, wanted: Wanted): Promise<Refusal> {
     )
     .orderBy(desc(deployment.createdAt), desc(deployment.id))
     .limit(1)
-  if (!newest) return why.nothingToRedeploy(wanted)
+  if (!newest) return why.nothingToRedeploy(context, wanted)
   if (startsFrom(rules.redeployByName).includes(newest.state)) throw new NameMoved()
-  return why.wrongState(db, 'redeployDeployment', newest)
+  return why.wrongState(context, 'redeployDeployment', newest, wanted.image, 'deploy with redeploy: true')
 }

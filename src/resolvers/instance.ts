@@ -132,7 +132,7 @@ async function constrained(context: Context, error: unknown, wanted: Wanted): Pr
     const known = await knownInstanceOf(db, actor.teamId, wanted.instanceId)
     // It was there; what ended long ago is forgotten in the end, and so is a run.
     if (!known) throw new NameMoved()
-    return why.idIsKnown(known, await endedDeploymentOf(context, known))
+    return why.idIsKnown(db, known, await endedDeploymentOf(context, known))
   }
   if (error.constraint === rules.deploymentConstraint && wanted.deploymentId !== null)
     return unfit(context, wanted.deploymentId, wanted.environment)

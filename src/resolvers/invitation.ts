@@ -233,8 +233,11 @@ async function constrained(
       remedies: [advice('Act for that team as the member that you are; withdraw the invitation if nobody needs it.')],
     })
   }
-  if (error.constraint === 'plan_cap')
-    return planIsFull(db, teamId, 'members', ...(role === 'owner' ? ['owners' as const] : []))
+  if (error.constraint === 'plan_cap') {
+    const refusal = await planIsFull(db, teamId, 'members', ...(role === 'owner' ? ['owners' as const] : []))
+    // Whoever comes from outside sees nothing of that team, and can make no room there.
+    return { ...refusal, remedies: [advice('Ask a member of that team to make room, then accept the invitation again.')] }
+  }
   throw error
 }
 

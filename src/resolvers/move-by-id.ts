@@ -26,16 +26,7 @@ import {
 import { check } from './input.ts'
 import { whileNameMoves } from './live-named.ts'
 import { answeredBefore } from './read-back.ts'
-import {
-  type Call,
-  type Database,
-  type Operation,
-  type Replayed,
-  type Row,
-  type Rule,
-  startsFrom,
-  transition,
-} from './transition.ts'
+import { type Call, type Operation, type Replayed, type Row, type Rule, startsFrom, transition } from './transition.ts'
 
 /** What callers move by its id. */
 export type MovedTable = SubjectTable | typeof team
@@ -48,7 +39,7 @@ export interface Kind<T extends MovedTable, A extends string> {
   /** Its word in the schema, e.g. `deployment`. */
   readonly word: string
   /** The state is not one that the action may start from. */
-  wrongState(db: Database, action: A, row: Row<T>): Promise<Refusal>
+  wrongState(context: Context, action: A, row: Row<T>): Promise<Refusal>
 }
 
 /** What was accepted, or accepted earlier under the same key. */
@@ -117,7 +108,7 @@ export function moveById<T extends MovedTable, A extends string, S extends z.Zod
         return notFound(kind.word, input.id)
       case 'refused': {
         const row = found.found as Row<T> & { id: string; state: string; version: number }
-        if (!startsFrom(rule).includes(row.state)) return kind.wrongState(context.db, action, row)
+        if (!startsFrom(rule).includes(row.state)) return kind.wrongState(context, action, row)
         const expected = checked.expectedVersion
         if (expected !== null && row.version !== expected) return versionConflict(kind.word, row, expected)
         if (particulars.guard) return particulars.guard(row, checked.value)

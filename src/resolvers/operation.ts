@@ -8,6 +8,7 @@ import { entityOfId } from '../db/id.ts'
 import { operation } from '../db/operation.ts'
 import type { stack } from '../db/stack.ts'
 import type { LifecycleTable } from '../db/tables.ts'
+import { deploymentMachine } from '../lifecycle/deployment.ts'
 import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { callInstead, forbidden, lookAt, notFound, type Refusal } from '../refusals.ts'
 import {
@@ -23,6 +24,7 @@ import {
   refuseFaults,
   versionConflict,
 } from './call.ts'
+import { deploymentsById } from './deployment-read.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
 import { whileNameMoves } from './live-named.ts'
@@ -87,10 +89,10 @@ function onOperation(
     // A FAILED operation is never left again, so what is read here of a retry is still so when it is decided.
     const stale = checked.expectedVersion !== null && checked.expectedVersion !== work.version
     if (work.state !== startingState[action] || stale) {
-      return (await repeat(context, call, action)) ?? refusedNow(action, work, checked.expectedVersion)
+      return (await repeat(context, call, action)) ?? refusedNow(context, action, work, checked.expectedVersion)
     }
     const rule = (action === 'retryOperation' ? retries : cancels)[work.kind]
-    if (!rule) return (await repeat(context, call, action)) ?? notNow(action, work)
+    if (!rule) return (await repeat(context, call, action)) ?? notNow(context, action, work)
     const found = await transition(context.db, rule, call)
     switch (found.kind) {
       case 'moved':
@@ -104,7 +106,7 @@ function onOperation(
       case 'refused':
         return (
           (action === 'retryOperation' ? await unresolved(context, work, found.found) : null) ??
-          refusedNow(action, (await find(context, work.id)) ?? work, checked.expectedVersion)
+          refusedNow(context, action, (await find(context, work.id)) ?? work, checked.expectedVersion)
         )
     }
   }
@@ -121,11 +123,16 @@ async function unresolved(context: Context, work: Operation, found: Row<Lifecycl
 
 const startingState = { retryOperation: 'FAILED', cancelOperation: 'PENDING' } as const
 
-function refusedNow(action: keyof typeof startingState, work: Operation, expected: number | null): Refusal {
+async function refusedNow(
+  context: Context,
+  action: keyof typeof startingState,
+  work: Operation,
+  expected: number | null,
+): Promise<Refusal> {
   const stale = expected !== null && expected !== work.version
   return work.state === startingState[action] && stale
     ? versionConflict('operation', work, expected)
-    : notNow(action, work)
+    : notNow(context, action, work)
 }
 
 async function find(context: Context, id: string): Promise<Operation | null> {
@@ -150,7 +157,11 @@ async function replay(context: Context, id: string): Promise<OperationPayload> {
   return { operation: row, replayed: true }
 }
 
-function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): Refusal {
+async function notNow(
+  context: Context,
+  action: 'retryOperation' | 'cancelOperation',
+  work: Operation,
+): Promise<Refusal> {
   const passing = operationMachine.states[work.state].kind === 'passing'
   const because =
     action === 'retryOperation'
@@ -162,12 +173,19 @@ function notNow(action: 'retryOperation' | 'cancelOperation', work: Operation): 
     { operation: work, action },
     [
       lookAt('operation', { id: work.id }, 'See what became of it.'),
-      ...(work.subjectType === 'Deployment' && work.kind === 'deployment.roll_out' && passing
+      ...(passing && (await canBeStopped(context, work))
         ? [callInstead('stopDeployment', { id: work.subjectId }, 'Stop the deployment: that supersedes the roll-out.')]
         : []),
     ],
     passing && action === 'retryOperation',
   )
+}
+
+/** A roll-out of a deployment that nobody has stopped or ended meanwhile. */
+async function canBeStopped({ db }: Context, { kind, teamId, subjectId }: Operation): Promise<boolean> {
+  if (kind !== 'deployment.roll_out') return false
+  const [subject] = await deploymentsById(db, teamId, [subjectId])
+  return (deploymentMachine.moves.stopDeployment.from as readonly string[]).includes(subject?.state ?? '')
 }
 
 /** Whether any of these kinds has work due now: one cheap statement for an idle poll. */

@@ -17,12 +17,12 @@ import {
 } from '../refusals.ts'
 import { wrongEnvironment } from './approval-use.ts'
 import { maxEnvBytes } from './env.ts'
+import { membersById } from './member-read.ts'
 import { planIsFull } from './plan.ts'
 import { type PromotionPlan, planPromotion } from './promotion-plan.ts'
 import { type ApprovalView, openApprovalOf, type SeenApproval } from './promotion-read.ts'
 import { unresolved } from './promotion-unresolved.ts'
 import * as stackWhy from './stack-refusal.ts'
-import type { Database } from './transition.ts'
 import { planTwin, waysToTwin } from './twin-plan.ts'
 
 type Approval = ApprovalView
@@ -41,12 +41,12 @@ type Asked = 'promoteStack' | 'requestPromotion'
 
 /** Source or target is on its way out: told before anything else of them, and before that the plan is another one now. */
 async function refuseDeleting(
-  db: Database,
+  context: Context,
   { source, ending }: PromotionPlan,
   asked: Asked = 'promoteStack',
 ): Promise<Refusal | null> {
   const stack = liveStackStates.includes(source.state) ? ending : source
-  return stack && stackWhy.wrongState(db, 'promoteStack', stack, asked)
+  return stack && stackWhy.wrongState(context, 'promoteStack', stack, { asked })
 }
 
 /** What promoteStack would refuse of the plan itself. */
@@ -104,7 +104,7 @@ export async function approvalRequired(context: Context, plan: PromotionPlan): P
 }
 
 /** What leads to another approval like this one, which cannot be used any more. */
-export async function askAgain(context: Context, row: Approval): Promise<Remedy[]> {
+export async function askAgain(context: Context, row: Approval): Promise<readonly Remedy[]> {
   const { db } = context
   const { teamId, subjectId, toEnvironment } = row
   if (row.kind === 'TWIN') {
@@ -145,12 +145,12 @@ export const unusable = async (
 ): Promise<Refusal | null> =>
   mismatch(approval, plan, 'STACK') ??
   (await notApproved(context, approval)) ??
-  (await refuseDeleting(context.db, plan)) ??
+  (await refuseDeleting(context, plan)) ??
   (approval.planDigest === plan.digest ? null : stale(context, approval, plan))
 
 /** Why an approval that is for the right thing cannot be used; null when its state is right. */
 export async function notApproved(context: Context, approval: SeenApproval): Promise<Refusal | null> {
-  const { db, actor } = context
+  const { db } = context
   const { state, stateChangedAt, expiresAt } = approval
   const since = stateChangedAt.toISOString()
   if (state === 'EXECUTED') {
@@ -180,10 +180,17 @@ export async function notApproved(context: Context, approval: SeenApproval): Pro
     approval,
     `The approval has been ${state} since ${since}; only one that is APPROVED can be used.`,
     // Whether who asked may approve is the team's word: nothing is promised to them here.
-    state === 'PENDING' && approval.requestedBy !== actor.memberId
+    state === 'PENDING' && !(await isWhoAsked(context, approval))
       ? [callInstead('approvePromotion', { id: approval.id }, 'Approve it.'), look(approval)]
       : [...(state === 'PENDING' ? [] : await askAgain(context, approval)), look(approval)],
   )
+}
+
+/** The same member, or the same identity under another one: whether they may approve is the team's word. */
+async function isWhoAsked({ db, actor }: Context, { teamId, requestedBy }: Approval): Promise<boolean> {
+  const ids = [requestedBy, actor.memberId].filter((id) => id !== null)
+  const [asker, self] = await membersById(db, teamId, ids)
+  return requestedBy === actor.memberId || (asker?.identity !== undefined && asker.identity === self?.identity)
 }
 
 /** What can be known to be wrong before anything is changed, in the order in which a user would mend it. */
@@ -195,7 +202,7 @@ export async function preflight(
 ): Promise<Refusal | null> {
   const { source } = plan
   const facts = { stack: source, ...(approval ? { promotionApproval: approval } : {}) }
-  const deleting = await refuseDeleting(context.db, plan, asked)
+  const deleting = await refuseDeleting(context, plan, asked)
   if (deleting) return deleting
   if (source.services.length === 0) {
     const message = `${source.name} in ${source.environment} has no services.`

@@ -6,7 +6,7 @@ import { advice, forbidden, lookAt, type Refusal, type Remedy, refuse } from '..
 import type { EnvPatch } from './env.ts'
 import { NameMoved } from './live-named.ts'
 import { answeredBefore } from './read-back.ts'
-import { type Referring, referenceIn, type Scheme, standingsOf } from './reference.ts'
+import { type Reference, type Referring, referenceIn, type Scheme, type Standing, standingsOf } from './reference.ts'
 import type { Call, Database } from './transition.ts'
 
 /** What a caller must be allowed to read that lets a workload be given it. Addresses of services are no secret. */
@@ -43,12 +43,27 @@ export async function refuseUnresolved(
   shown: Readonly<Record<string, object>>,
   services: readonly string[] = [],
 ): Promise<Refusal<'SecretUnresolved'>> {
+  const absent = await absentOf(db, subject, services)
+  if (absent.length === 0) throw new NameMoved()
+  return refuse('SecretUnresolved', {
+    message: `${absent.map(({ reason }) => reason).join('; ')}. Nothing was started.`,
+    facts: { keys: absent.map(({ key }) => key).sort(), ...shown },
+    remedies: waysToResolve(subject, absent),
+  })
+}
+
+type Absent = Reference & { readonly key: string } & Extract<Standing, { kind: 'absent' }>
+
+/** The references that lead nowhere; `services` are those that its variables may refer to. */
+export async function absentOf(db: Database, subject: Referring, services: readonly string[]): Promise<Absent[]> {
   const addresses = Object.fromEntries(services.map((name) => [name, '']))
-  const { environment } = subject
-  const absent = (await standingsOf(db, subject, addresses)).flatMap(({ key, scheme, name, standing }) =>
+  return (await standingsOf(db, subject, addresses)).flatMap(({ key, scheme, name, standing }) =>
     standing.kind === 'absent' ? [{ key, scheme, name, ...standing }] : [],
   )
-  if (absent.length === 0) throw new NameMoved()
+}
+
+/** What makes them lead somewhere. */
+export function waysToResolve({ environment }: Pick<Referring, 'environment'>, absent: readonly Absent[]): Remedy[] {
   const namesOf = (scheme: Scheme) => [...new Set(absent.filter((r) => r.scheme === scheme).map(({ name }) => name))]
   const listed = { filter: { environment } }
   const secrets = namesOf('secret')
@@ -65,9 +80,5 @@ export async function refuseUnresolved(
     if (id) remedies.push(lookAt('resource', { id }, 'See why this one cannot be referred to.'))
   if (namesOf('service').length > 0)
     remedies.push(advice('A service can only be referred to by the other services of its own stack, under its name.'))
-  return refuse('SecretUnresolved', {
-    message: `${absent.map(({ reason }) => reason).join('; ')}. Nothing was started.`,
-    facts: { keys: absent.map(({ key }) => key).sort(), ...shown },
-    remedies,
-  })
+  return remedies
 }

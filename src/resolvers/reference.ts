@@ -46,7 +46,7 @@ export interface Referring {
 }
 
 /** How a reference stands now. Reasons name keys and references, never values. */
-type Standing =
+export type Standing =
   | { readonly kind: 'there'; readonly value: (sealing: Sealing) => string }
   /** It will be there without anybody asking. */
   | { readonly kind: 'not-yet'; readonly reason: string }
@@ -64,6 +64,7 @@ export async function standingsOf(
     const reference = referenceIn(value)
     return reference ? [{ key, ...reference }] : []
   })
+  if (references.length === 0) return []
   const named = (scheme: Scheme) => [...new Set(references.filter((r) => r.scheme === scheme).map(({ name }) => name))]
   const [secrets, resources] = await Promise.all([
     secretsNamed(db, teamId, environment, named('secret')),

@@ -1,4 +1,5 @@
 // Why a resource could not be moved, told from the row as it was under the lock, and what would be accepted instead.
+import type { Context } from '../context.ts'
 import { resource } from '../db/resource.ts'
 import { comesTo } from '../lifecycle/machine.ts'
 import { liveResourceStates, resourceMachine } from '../lifecycle/resource.ts'
@@ -41,7 +42,7 @@ async function wayOn(db: Database, action: ResourceAction, row: Resource): Promi
 }
 
 /** The state is not one that the action may start from. */
-export async function wrongState(db: Database, action: ResourceAction, row: Resource): Promise<Refusal> {
+export async function wrongState({ db }: Context, action: ResourceAction, row: Resource): Promise<Refusal> {
   const name = resourceMachine.moves[action].refusal as RefusalName
   const facts = { resource: row, action }
   if (name === 'ResourceAlreadyDeleted') {

@@ -47,8 +47,13 @@ const kind: Kind<typeof stack, Parameters<typeof why.wrongState>[1]> = {
   table: stack,
   entity: 'Stack',
   word: 'stack',
-  wrongState: why.wrongState,
+  wrongState: (context, action, row) => why.wrongState(context, action, row),
 }
+/** What is advised instead runs what the caller wants to run. */
+const redeployed = (services: readonly StackService[] | null | undefined): typeof kind => ({
+  ...kind,
+  wrongState: (context, action, row) => why.wrongState(context, action, row, { services }),
+})
 const payload = ({ row, operation, replayed }: Accepted<typeof stack>): StackPayload => ({
   stack: row,
   operation,
@@ -59,7 +64,7 @@ export const redeployStack = (
   context: Context,
   input: ById & { services?: readonly StackService[] | null },
 ): Promise<Result<StackPayload>> =>
-  moveById(context, kind, 'redeployStack', rules.redeployStack, redeployStackInput, input, {
+  moveById(context, redeployed(input.services), 'redeployStack', rules.redeployStack, redeployStackInput, input, {
     values: ({ services }) => ({ services: services && JSON.stringify(services) }),
     refuseEarly: ({ services }, call) => refuseImages(context, call, services ?? []),
     guard: (row, { services }) => unresolved(context, row, { stack: row }, services ?? row.services),

@@ -7,6 +7,7 @@ import { resource } from '../db/resource.ts'
 import { liveResourceStates } from '../lifecycle/resource.ts'
 import { callInstead, lookAt, type Refusal, type Remedy, refuse } from '../refusals.ts'
 import { wrongEnvironment } from './approval-use.ts'
+import { noRoom, unless } from './hindrance.ts'
 import { digestOf } from './promotion-plan.ts'
 import { openApprovalOf } from './promotion-read.ts'
 import { liveNamed, type Resource, wrongState } from './resource-refusal.ts'
@@ -52,7 +53,7 @@ export async function refuseTwin(context: Context, plan: TwinPlan): Promise<Refu
   const { source, existing } = plan
   const wrong = wrongEnvironment('resource', plan)
   if (wrong) return wrong
-  if (!liveResourceStates.includes(source.state)) return wrongState(context.db, 'sendResource', source)
+  if (!liveResourceStates.includes(source.state)) return wrongState(context, 'sendResource', source)
   if (existing) return twinExists(existing)
   const unavailable = context.resourceTypes(source.type)
   return unavailable === null
@@ -68,13 +69,16 @@ export const twinExists = (holder: Resource): Refusal<'TwinExists'> =>
   })
 
 /** What leads to an approval, best first: one that can be used now, one that waits for a decision, the call that asks for one. */
-export async function waysToTwin(context: Context, plan: TwinPlan): Promise<Remedy[]> {
+export async function waysToTwin(context: Context, plan: TwinPlan): Promise<readonly Remedy[]> {
   if (await refuseTwin(context, plan)) return []
   const { source, toEnvironment, digest } = plan
   const input = { resourceId: source.id, toEnvironment }
   const known = await openApprovalOf(context.db, source.teamId, source.id, digest)
   if (known?.state === 'APPROVED')
-    return [callInstead('twinResource', { ...input, approvalId: known.id }, 'Use the approval that is there.')]
+    return unless(
+      callInstead('twinResource', { ...input, approvalId: known.id }, 'Use the approval that is there.'),
+      noRoom(context.db, source.teamId, 'resources'),
+    )
   if (known) return [lookAt('promotionApproval', { id: known.id }, 'One is asked for already: somebody decides on it.')]
   return [callInstead('requestTwin', input, 'Ask for the approval of the twin.')]
 }

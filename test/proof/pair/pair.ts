@@ -109,6 +109,11 @@ export async function play(stage: Stage, { mutation, member, because, arrange, a
     const repeated = await ask(stage, mutation, first.wish)
     expect(repeated.__typename, refusalOrNot(repeated)).toBe(payloadOf(mutation))
   }
+  // A repeat under the same key is answered as the first call was.
+  if (first.wish.input.idempotencyKey && member === payloadOf(mutation)) {
+    const { __typename, replayed } = await ask(stage, mutation, first.wish)
+    expect({ __typename, replayed }).toEqual({ __typename: member, replayed: true })
+  }
   record('pair', { mutation, member, remedies: taken })
   if (process.env.PAWL_TABLE) console.log(toldOf({ mutation, member, because }, first.answered))
   return { answered: first.answered, taken }

@@ -87,29 +87,25 @@ async function letGo<T>(held: Awaited<ReturnType<typeof hold>>, asking: () => Pr
 
 const keyed = (wish: Ready): Ready => ({ ...wish, input: { ...wish.input, idempotencyKey: unique() } })
 
+/** The wish with what is not there in the place of what is. */
+export const ofNothing: Spoil = (_, mutation, wish) => {
+  const { input } = wish
+  if (mutation === 'acceptInvitation') return { ...wish, input: { ...input, token: mintToken().plaintext } }
+  if (mutation === 'setSecret') return { ...wish, input: { ...input, expectedVersion: '1' } }
+  const path = placeOf(mutation) ?? []
+  const known = path.reduce<unknown>((value, step) => (value as Record<string, unknown> | undefined)?.[step], input)
+  return { ...wish, input: put(input, path, newId(entityOfId(String(known)) ?? 'Deployment')) as Wish['input'] }
+}
+
 /** By member; null for a mutation that cannot have it. */
 const spoils: Readonly<Record<string, (mutation: string) => Spoil | null>> = {
-  Payload: () => (_, __, wish) => wish,
+  Payload: () => (_, __, wish) => keyed(wish),
   ValidationFailed: () => (_, __, wish) => ({ ...wish, input: { ...wish.input, idempotencyKey: '' } }),
   Forbidden: () => async (stage, _, wish) => {
     const { token } = await createToken(stage.url, wish.scene.teamId, { scopes: ['read'], classes: ['read'] })
     return { ...wish, token }
   },
-  NotFound: (mutation) => {
-    if (mutation === 'acceptInvitation')
-      return (_, __, wish) => ({ ...wish, input: { ...wish.input, token: mintToken().plaintext } })
-    if (mutation === 'setSecret') return (_, __, wish) => ({ ...wish, input: { ...wish.input, expectedVersion: '1' } })
-    const path = placeOf(mutation)
-    if (!path || takesNoId(mutation)) return null
-    return (_, __, wish) => {
-      const known = path.reduce<unknown>(
-        (value, step) => (value as Record<string, unknown> | undefined)?.[step],
-        wish.input,
-      )
-      const id = newId(entityOfId(String(known)) ?? 'Deployment')
-      return { ...wish, input: put(wish.input, path, id) as Wish['input'] }
-    }
-  },
+  NotFound: (mutation) => (takesNoId(mutation) ? null : ofNothing),
   VersionConflict: (mutation) =>
     takesNoVersion(mutation)
       ? null
@@ -141,7 +137,7 @@ async function accept(stage: Stage, mutation: string, wish: Wish): Promise<void>
 }
 
 /** A case for every mutation and each of these members that it can have. */
-export const commonCases: readonly Case[] = mutations.flatMap(({ name: mutation }) =>
+export const everyCases: readonly Case[] = mutations.flatMap(({ name: mutation }) =>
   Object.entries(spoils).flatMap(([of, spoilOf]): Case[] => {
     const spoil = spoilOf(mutation)
     const member = of === 'Payload' ? payloadOf(mutation) : of
