@@ -2,12 +2,16 @@
 import { test } from 'vitest'
 import { type Records, record } from '../record.ts'
 
-const files = { postgres: 'postgres', connection: 'connection', driver: 'driver' } as const
-
-/** Beside the other cells of the file; `name` is unique among them. */
-export function proves(kind: Records['fault']['kind'], name: string, play: () => Promise<void>): void {
-  const command = `npx vitest run --config vitest.proof.config.ts test/proof/fault/${files[kind]} -t '${name}$'`
-  test.concurrent(name, async () => {
+/** Beside the other cells of the file, or after them; `name` is unique among them. */
+export function proves(
+  kind: Records['fault']['kind'],
+  name: string,
+  play: () => Promise<void>,
+  { alone = false } = {},
+): void {
+  const command = `npx vitest run --config vitest.proof.config.ts test/proof/fault/${kind} -t '${name}$'`
+  const run = alone ? test : test.concurrent
+  run(name, async () => {
     let kept = false
     try {
       await play()
