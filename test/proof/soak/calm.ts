@@ -32,11 +32,16 @@ export async function hurry({ sql }: Stage, everyMs: number, signal: AbortSignal
 
 /** What waits for its next try need not wait. */
 async function retryNow({ sql }: Stage): Promise<void> {
+  await sql`update instance set restart_due_at = now() where id in (select id from instance
+    where restart_due_at > now() for no key update skip locked)`
   await sql`update operation set due_at = now() where id in (select id from operation
     where state in ('PENDING', 'UNKNOWN') and due_at > now() for no key update skip locked)`
   await sql`update webhook_delivery set due_at = now() where id in (select id from webhook_delivery
     where state = 'PENDING' and due_at > now() for no key update skip locked)`
 }
+
+const toldOf = ({ kind, subject_id, attempt, failures, outcome, due_at }: Readonly<Record<string, unknown>>) =>
+  ` (${kind} of ${subject_id}, attempt ${attempt}, ${failures} failures, due at ${(due_at as Date).toISOString()}: ${outcome})`
 
 /** What is not at rest yet, in words; empty once everything is. */
 export async function unrest(stage: Stage): Promise<string[]> {
@@ -45,8 +50,8 @@ export async function unrest(stage: Stage): Promise<string[]> {
   const left: string[] = []
   for (const { entity, table, state } of passing) {
     const more = entity === 'Instance' ? sql`and runtime <> 'EXTERNAL'` : sql``
-    const rows = await sql`select id from ${sql(table)} where state = ${state} ${more} limit 5`
-    left.push(...rows.map(({ id }) => `${entity} ${id} is ${state}`))
+    const rows = await sql`select * from ${sql(table)} where state = ${state} ${more} limit 5`
+    left.push(...rows.map((row) => `${entity} ${row.id} is ${state}${entity === 'Operation' ? toldOf(row) : ''}`))
   }
   const [unplaced] = await sql`select count(*)::int as n from event where position is null`
   if (unplaced?.n > 0) left.push(`${unplaced?.n} events have no position`)
