@@ -9,6 +9,7 @@ import { isAtHead } from './db/migrate.ts'
 
 /** Looking at all of a large database takes its time; nothing waits for it. */
 const statementTimeoutMs = 600_000
+const waitForSlotMs = 15_000
 const undefinedTable = '42P01'
 
 /** Runs `work` on one connection; throws one line when there is no database, or one of another version. */
@@ -20,7 +21,14 @@ export async function reachDatabase<T>(config: Config, work: (db: Database, url:
   const embedded = running === null ? await startEmbeddedPostgres({ dataDir }) : null
   try {
     const url = running ?? String(embedded?.url)
-    const pool = openPool({ url, purpose: 'worker', slots: 1, statementTimeoutMs })
+    const pool = openPool({
+      url,
+      purpose: 'worker',
+      slots: 1,
+      statementTimeoutMs,
+      waitForSlotMs,
+      connectTimeoutMs: waitForSlotMs,
+    })
     try {
       const known = await isAtHead(pool.db).catch((error: unknown) => {
         if (error instanceof DatabaseFault && error.sqlState === undefinedTable) return false

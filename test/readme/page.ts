@@ -72,6 +72,7 @@ export const normal = (text: string): string =>
     .replace(/("(?:cursor|endCursor|startCursor)": )"[^"]*"/g, '$1"<cursor>"')
     .replace(/(Migrations applied: )\d+/g, '$1<n>')
     .replace(/\(\d+(\.\d+)? s\)/g, '(<n> s)')
+    .replace(/^[a-z][A-Za-z ]*: .*; nothing found$/gm, (line) => line.replace(/\d+/g, '<n>'))
     .replace(/(?<=")(version|currentVersion)": "\d+"/g, '$1": "<n>"')
     .trimEnd()
 
