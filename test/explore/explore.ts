@@ -205,5 +205,7 @@ export const words = ({ name, finding }: Explored): string =>
   finding ? [name, ...finding.flaws, ...finding.steps, finding.command].join('\n  ') : `${name}: nothing`
 
 /** Every pair of two of these, and each with itself. */
-export const pairsOf = (names: readonly string[]): (readonly [string, string])[] =>
-  names.flatMap((one, at) => names.slice(at).map((other) => [one, other] as const))
+export const pairsOf = (actors: Subject['actors']): (readonly [string, string])[] =>
+  Object.keys(actors).flatMap((one, at, names) =>
+    names.slice(actors[one]?.lone ? at + 1 : at).map((other) => [one, other] as const),
+  )

@@ -51,8 +51,9 @@ export async function openSeat(
   control: postgres.Sql,
   wrap: (channel: Channel) => Channel = (channel) => channel,
 ): Promise<Seat> {
-  // Nothing but the schedule ends a wait: neither a timeout nor the deadlock detector.
-  const connection = { application_name: 'explore', lock_timeout: 0, statement_timeout: 0, deadlock_timeout: 600_000 }
+  // Nothing but the schedule ends a wait: neither a timeout nor the deadlock detector. A statement is planned once, and not each time.
+  const patient = { lock_timeout: 0, statement_timeout: 0, deadlock_timeout: 600_000 }
+  const connection = { application_name: 'explore', plan_cache_mode: 'force_generic_plan', ...patient }
   const client = postgres(url, { max: 1, fetch_types: false, max_lifetime: null, onnotice: () => {}, connection })
   replaceDriverTypes(client.options)
   const [{ pid } = { pid: '0' }] = await client`select pg_backend_pid() as pid`

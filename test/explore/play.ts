@@ -50,6 +50,8 @@ export interface Actor {
   readonly key?: string
   /** It looks several times before it decides. */
   readonly looks?: boolean
+  /** It does not meet itself: what it leaves for later is due at a random time. */
+  readonly lone?: boolean
   /** Statements of a pass that touch nothing of this scene do not stop. */
   readonly stops?: (label: string) => boolean
 }

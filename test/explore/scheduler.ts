@@ -1,7 +1,7 @@
 // Runs tasks under one schedule: everybody is parked at a gate, one is let go on, and the next choice is made when whoever
 // moved is parked, has ended, or is seen by PostgreSQL to wait for a lock of another. Who waits is no choice, and runs on when
 // it is freed; that its wait ends now, as `lock_timeout` would end it, is one. Nothing here is guessed or timed.
-import { setTimeout as nap, setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { type Gate, inTask, type Seat } from './gate.ts'
 
@@ -101,7 +101,6 @@ export async function play(
   /** Until everybody is parked, has ended or is blocked. */
   async function settle(): Promise<void> {
     for (const task of all) task.blocked = false
-    let asked = false
     for (;;) {
       for (const task of all.filter((each) => each.crowded)) {
         // Its other calls go on within this process: a few turns of the loop bring them to their gates.
@@ -118,14 +117,11 @@ export async function play(
         await Promise.race([changed.promise, impatient, ...held])
         continue
       }
-      // Most are answered at once: only who is not is asked about.
-      if (!asked) {
-        asked = true
-        await Promise.race([changed.promise, nap(1)])
-        continue
-      }
-      const rows = await control<{ pid: number; by: number[] }[]>`
-        select pid, pg_blocking_pids(pid) as by from unnest(${moving.map(({ seat }) => seat.pid)}::int[]) as pid`
+      // Asked once the server has left the others a moment to be answered in, which most are: asking costs as much as a step.
+      const asked = control<{ pid: number; by: number[] }[]>`with moment as materialized (select pg_sleep(0.0005))
+        select pid, pg_blocking_pids(pid) as by from moment, unnest(${moving.map(({ seat }) => seat.pid)}::int[]) as pid`
+      const rows = await Promise.race([asked.execute(), changed.promise])
+      if (!rows) continue
       if (moving.some(atRest)) continue
       if (rows.every(({ by }) => by.length > 0 && by.every((pid) => byPid.has(pid)))) {
         for (const task of moving) task.blocked = true

@@ -37,7 +37,11 @@ export interface StageOptions {
 
 export async function openStage({ seats = 3, guards = true, before = [], wrap }: StageOptions = {}): Promise<Stage> {
   const database = await createTestDatabase()
-  const control = postgres(database.url, { max: 1, onnotice: () => {} })
+  const control = postgres(database.url, {
+    max: 1,
+    onnotice: () => {},
+    connection: { plan_cache_mode: 'force_generic_plan' } as object,
+  })
   // Fixtures need rows in any state; only the seats are held by triggers and foreign keys.
   await control`set session_replication_role = replica`
   const owned = await control<{ table: string }[]>`

@@ -8,7 +8,7 @@ import { openStage, type Stage } from './stage.ts'
 import { subjectNamed, subjects, triples } from './subject/all.ts'
 
 /** Random schedules of each triple. */
-const random = Number(process.env.PAWL_ROUNDS ?? 1_000)
+const random = Number(process.env.PAWL_ROUNDS ?? 100)
 /** Of two that go many steps, and of triples: those schedules that preempt at most so often. */
 const bound = 2
 /** So many files share them: see part-*.explore.ts. */
@@ -30,7 +30,7 @@ function plan(): Planned[] {
     how,
   })
   const pairs = subjects.flatMap(({ name, actors }) =>
-    pairsOf(Object.keys(actors)).map((cast) =>
+    pairsOf(actors).map((cast) =>
       planned(name, cast, cast.every((one) => actors[one]?.kind === 'runner') ? { bound } : {}),
     ),
   )

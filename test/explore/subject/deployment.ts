@@ -72,7 +72,7 @@ const failing = (of: string, fault: Fault): Subject => ({
     driver.faultNext('ensure', fault)
     return {}
   },
-  actors: { ...only('redeploy', 'delete'), run },
+  actors: { ...only('redeploy', 'delete'), run: { ...run, lone: true } },
 })
 
 export const deploymentSubjects: readonly Subject[] = [

@@ -24,9 +24,9 @@ const cancel = calls((context, ids) => cancelOperation(context, { id: String(ids
 const run = runs('Resource')
 const kinds = (...verbs: string[]) => runs('Resource', ...verbs.map((verb) => `resource.${verb}`))
 
-/** A measurement that found so much: first the size is stored, then judged. */
+/** A measurement that found so much: the size is stored, and then what is stored is judged; others come in between. */
 const measures = (bytes: number): Actor => ({
-  kind: 'loop',
+  kind: 'runner',
   run: async ({ ids, scene }, { db }) => {
     const found = {
       id: String(ids.id),
@@ -36,7 +36,7 @@ const measures = (bytes: number): Actor => ({
       generation: 1,
     }
     const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: 'explore' }
-    return (await judgeSize(db, found, bytes, cause)) ? 1 : 0
+    await judgeSize(db, found, bytes, cause)
   },
 })
 const measure = measures(2_000)

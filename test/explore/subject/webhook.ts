@@ -72,7 +72,7 @@ export const webhookSubjects: readonly Subject[] = [
     name: 'delivery',
     scene: (scene) => told(scene, 204, {}, ended('DELIVERED'), {}, {}),
     actors: {
-      ...only('rotate', 'disable', 'delete'),
+      ...only('rotate', 'disable', 'enable', 'delete'),
       redeliver: redeliver('delivery1'),
       keyed: redeliver('delivery1', 'k'),
       early: redeliver('delivery2'),
