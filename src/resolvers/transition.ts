@@ -140,7 +140,7 @@ export async function transitionEach<T extends LifecycleTable>(
   limit: number,
 ): Promise<Moved<T>[]> {
   const statement = statementOf(db, rule.name, () => prepareRule(db, rule as unknown as Rule))
-  const accepts = [rule.subject, rule.also].some((part) => part && moveOf(part).effect !== undefined)
+  const accepts = [rule.subject, rule.also, ...(rule.bears ?? [])].some((part) => part && moveOf(part).effect)
   const rows = (await statement.execute({ ...parameters(call, accepts ? limit : 0), limit })) as FoundRow[]
   return rows.filter((row) => row.moved).map((row) => moved<T, LifecycleTable>(row))
 }

@@ -175,7 +175,7 @@ export class Meeting {
         ({ choice, label }) =>
           `${choice} ${this.#cast[/\d/.test(choice) ? Number(choice) : choice.charCodeAt(0) - 97]}: ${label}`,
       ),
-      command: `PAWL_EXPLORE="${this.name}:${played.schedule}" npx vitest run test/explore`,
+      command: `PAWL_EXPLORE="${this.name}:${played.schedule}" npx vitest run test/explore/explore.test.ts`,
     }
   }
 }
