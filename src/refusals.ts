@@ -210,12 +210,16 @@ export const validationFailed = (faults: readonly Fault[]): Refusal<'ValidationF
     facts: { faults },
   })
 
+/** A word of the schema as people say it: `promotionApproval` → `promotion approval`. */
+export const spoken = (what: string): string =>
+  what.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace('api ', 'API ')
+
 /** The same words for "is not there" and "is not yours". */
 export const notFound = (what: string, id: string, hint = ''): Refusal<'NotFound'> =>
   refuse('NotFound', {
-    message: `There is no ${what} ${JSON.stringify(id.slice(0, 80))}.${hint}`,
+    message: `There is no ${spoken(what)} ${JSON.stringify(id.slice(0, 80))}.${hint}`,
     // Teams have no list but the caller's own.
-    remedies: [lookAt(what === 'team' ? 'viewer' : `${what}s`, {}, `List the ${what}s that you may see.`)],
+    remedies: [lookAt(what === 'team' ? 'viewer' : `${what}s`, {}, `List the ${spoken(what)}s that you may see.`)],
   })
 
 export const forbidden = (lack: Lack): Refusal<'Forbidden'> =>

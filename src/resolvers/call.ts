@@ -12,6 +12,7 @@ import {
   type Refusal,
   type RefusalName,
   refuse,
+  spoken,
   validationFailed,
 } from '../refusals.ts'
 import type { Checked } from './input.ts'
@@ -154,9 +155,14 @@ export const versionConflict = (
   expected: number | null,
 ): Refusal<'VersionConflict'> =>
   refuse('VersionConflict', {
-    message: `The ${what} is at version ${found.version} now, not ${expected}; its state is ${found.state}. Look at it again, then decide.`,
+    message: `The ${spoken(what)} is at version ${found.version} now, not ${expected}; its state is ${found.state}. Look at it again, then decide.`,
     remedies: [
-      { mutation: null, query: what, arguments: { id: found.id }, explanation: `Read the ${what} as it is now.` },
+      {
+        mutation: null,
+        query: what,
+        arguments: { id: found.id },
+        explanation: `Read the ${spoken(what)} as it is now.`,
+      },
     ],
     facts: { currentVersion: String(found.version), [what]: found },
   })

@@ -24,6 +24,16 @@ test.each([...hinderedCases, ...callers].map((one) => [nameOf(one), one.because,
   },
 )
 
+test.each([
+  ['approvePromotion', 'There is no promotion approval ', 'List the promotion approvals that you may see.'],
+  ['revokeApiToken', 'There is no API token ', 'List the API tokens that you may see.'],
+])('%s tells what is not there in words', async (mutation, message, explanation) => {
+  const { token } = await ready(stage, mutation)
+  const { message: told, remedies } = await ask(stage, mutation, { input: { id: 'none' }, token })
+  expect(told).toContain(message)
+  expect(remedies).toMatchObject([{ explanation }])
+})
+
 const app = { env: {}, name: 'app', state: 'EXPIRED', image: 'old:1' }
 test.each([
   ['deploy', { name: 'app', redeploy: true, image: 'new:1' }, 'deploy', { image: 'new:1' }],

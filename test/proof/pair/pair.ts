@@ -85,6 +85,7 @@ export async function play(stage: Stage, { mutation, member, because, arrange, a
     const call = () => ask(stage, mutation, wish)
     const answered = await (wish.meanwhile ? wish.meanwhile(call) : call())
     expect(answered.__typename, refusalOrNot(answered)).toBe(member)
+    expectWords(answered)
     return { wish, answered }
   }
   const first = await provoke()
@@ -95,7 +96,10 @@ export async function play(stage: Stage, { mutation, member, because, arrange, a
     const remedy = answered.remedies?.[nth]
     if (!remedy) throw new Error(`${mutation} → ${member} has had ${count} remedies, and has ${nth} now`)
     if (await isTaken(stage, remedy, wish)) taken++
-    if (remedy.mutation === null) continue
+    if (remedy.mutation === null) {
+      await keep(stage, mutation, remedy, wish)
+      continue
+    }
     const then = again[remedy.mutation] ?? payloadOf(mutation)
     const { member: expected, input, after } = typeof then === 'string' ? { member: then } : (then as Again)
     await after?.(stage, wish)
@@ -117,6 +121,29 @@ export async function play(stage: Stage, { mutation, member, because, arrange, a
   record('pair', { mutation, member, remedies: taken })
   if (process.env.PAWL_TABLE) console.log(toldOf({ mutation, member, because }, first.answered))
   return { answered: first.answered, taken }
+}
+
+/** Advice that names secrets by which the same wish is not refused any more for the want of them. */
+const keeping = /^Keep (.+) in (\S+) with setSecret, then ask for the same again\.$/
+async function keep(stage: Stage, mutation: string, { explanation }: Remedy, wish: Wish): Promise<void> {
+  const [, names = '', environment] = keeping.exec(explanation) ?? []
+  if (environment === undefined) return
+  for (const name of names.split(', ')) {
+    const { __typename } = await ask(stage, 'setSecret', { ...wish, input: { name, environment, value: 'x' } })
+    expect(__typename).toBe(payloadOf('setSecret'))
+    const repeated = await ask(stage, mutation, wish)
+    expect(refusalOrNot(repeated)).not.toContain(`secret://${name}`)
+  }
+}
+
+/** Whether it can be read aloud: whole sentences, in words, with nothing left open. */
+function expectWords({ message, remedies = [] }: Answered): void {
+  for (const text of [...(message === undefined ? [] : [message]), ...remedies.map(({ explanation }) => explanation)]) {
+    expect(text).toMatch(/^\S.*\.$/)
+    expect(text).not.toMatch(
+      /undefined|\bnull\b|NaN|\[object|\s\s|\.\.|promotionApproval\b|promotionApprovals|apiToken\b|apiTokens/,
+    )
+  }
 }
 
 /** To be read aloud, where PAWL_TABLE is set. */
