@@ -143,6 +143,8 @@ async function check({ postgres, writeDriverLog, folder }: Stage): Promise<Findi
 
 const stage = await openStage(count, say)
 let clean = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void stage.close().finally(() => process.exit(130)))
 try {
   const { findings, figures } = await soak(stage)
   for (const [name, value] of Object.entries(figures)) process.stdout.write(`${name.padEnd(28)} ${value}\n`)

@@ -58,7 +58,7 @@ export async function openStage(count: number, say: (line: string) => void): Pro
     log: say,
   })
   await migrate(server.url)
-  const sql = postgres(server.url, { max: 3, onnotice: () => {} })
+  const sql = postgres(server.url, { max: 10, onnotice: () => {} })
   const receiver = await startReceiver()
   const proxies = await Promise.all(Array.from({ length: count }, () => startWireProxy(server.url)))
   const fleet = await openFleet({ url: server.url, env: { PAWL_WEBHOOK_ALLOW: '127.0.0.0/8', PAWL_LOG_LEVEL: 'warn' } })
@@ -68,7 +68,15 @@ export async function openStage(count: number, say: (line: string) => void): Pro
   const asked = new WeakSet<Replica>()
   let closing = false
 
-  const start = async (n: number): Promise<void> => {
+  /** One at a time for each place: who asks while one is coming up waits for that one. */
+  const coming: (Promise<void> | undefined)[] = []
+  const start = (n: number): Promise<void> => {
+    coming[n] ??= bringUp(n).finally(() => {
+      coming[n] = undefined
+    })
+    return coming[n]
+  }
+  const bringUp = async (n: number): Promise<void> => {
     while (!closing && !replicas[n]) {
       const replica = await fleet.start(orders, { DATABASE_URL: String(proxies[n]?.url) }).catch((error: Error) => {
         say(`replica ${n} did not come up: ${error.message.split('\n')[0]?.slice(0, 200)}`)
@@ -129,6 +137,7 @@ export async function openStage(count: number, say: (line: string) => void): Pro
     },
     async close() {
       closing = true
+      await Promise.all(coming)
       await fleet.close()
       await Promise.all([receiver.close(), sql.end({ timeout: 1 }), ...proxies.map((proxy) => proxy.close())])
       await server.stop()

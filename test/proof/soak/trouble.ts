@@ -33,14 +33,17 @@ function befall(outside: FakeOutside, dice: Dice, runtime: RuntimeFault, provisi
   return `runtime, ${times} of ${call}`
 }
 
-/** Of a replica that is up; one that is down has no calls. */
+/** Of one replica; of the next one that is up, where that one is down. */
+const driversOf = ({ replicas }: Stage, dice: Dice): FakeOutside | undefined => {
+  const first = dice.int(0, replicas.length - 1)
+  return [...replicas.slice(first), ...replicas.slice(0, first)].find((replica) => replica !== null)?.outside
+}
 const drivers =
   (faults: (dice: Dice) => readonly [RuntimeFault, ProvisionFault | null]): Trouble =>
-  ({ replicas }, dice) => {
-    const n = dice.int(0, replicas.length - 1)
+  (stage, dice) => {
+    const outside = driversOf(stage, dice)
     const [runtime, provision] = faults(dice)
-    const outside = replicas[n]?.outside
-    return `replica ${n}: ${outside ? befall(outside, dice, runtime, provision) : 'is down'}`
+    return outside ? befall(outside, dice, runtime, provision) : 'no replica is up'
   }
 const same = (fault: RuntimeFault & ProvisionFault) => [fault, fault] as const
 
@@ -125,11 +128,11 @@ const kinds: Readonly<Record<string, { readonly weight: number; readonly strike:
   'driver refuses': { weight: 1.5, strike: drivers(() => same({ kind: 'refuse', reason: 'The soak refuses' })) },
   'driver lies': {
     weight: 2,
-    strike: ({ replicas }, dice) => {
-      const n = dice.int(0, replicas.length - 1)
+    strike: (stage, dice) => {
+      const outside = driversOf(stage, dice)
       const times = dice.int(1, 6)
-      replicas[n]?.outside.runtime.faultNext('observeInstance', { kind: 'lieAbsent' }, times)
-      return `replica ${n}: ${times} apps are said to be gone`
+      outside?.runtime.faultNext('observeInstance', { kind: 'lieAbsent' }, times)
+      return `${times} apps are said to be gone`
     },
   },
   'apps crash': {
