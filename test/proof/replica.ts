@@ -12,10 +12,18 @@ import { farDriver, farProvisioner } from '../far.ts'
 export interface Orders extends Pick<World, 'everyMs' | 'timing'> {
   /** Dies before it sends the statement of that name for the nth time, or as soon as its answer is there. */
   readonly dieAt?: { readonly statement: string; readonly nth: number; readonly when: 'before' | 'after' }
-  /** Statements are counted for `dieAt` that have this name, or one of these in a parameter. Default: all. */
-  readonly concerning?: readonly string[]
-  /** Sends its parent `{ statement }` for each statement that is counted. */
-  readonly tells?: boolean
+  /** Stops there for good, and sends its parent `{ stopped }`, the place in this list: to be killed where it stands, in several works at once. */
+  readonly stopAt?: readonly Stop[]
+  /** Sends its parent `{ statement, of }` for each statement about one of these works: its name, and the place in this list. */
+  readonly tells?: readonly (readonly string[])[]
+}
+
+/** A statement about one work: one that has one of these names, or one of these as a parameter. */
+export interface Stop {
+  readonly about: readonly string[]
+  readonly statement: string
+  readonly nth: number
+  readonly when: 'before' | 'after'
 }
 
 const orders: Orders = JSON.parse(process.argv[2] ?? '{}')
@@ -24,21 +32,35 @@ const log = createLog({ level: config.logLevel })
 const down = new Shutdown(log)
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void down.begin(signal))
 
-const { dieAt, concerning, tells } = orders
-const isCounted = (name: string, { params }: Statement) =>
-  concerning?.some((mark) => name === mark || params.some((param) => String(param).includes(mark))) ?? true
+const { dieAt, stopAt = [], tells = [] } = orders
+/** What has no name is told by the table that it reads. */
+const nameOf = ({ sql }: Statement) => statementName(sql) ?? `read ${/ from "(\w+)"/.exec(sql)?.[1]}`
+const isAbout = (about: readonly string[], name: string, { params }: Statement) =>
+  about.includes(name) || params.some((param) => about.includes(String(param)))
+const never = new Promise<never>(() => {})
 
 let seen = 0
-/** Dies in the middle of its work, as asked. */
+const met = stopAt.map(() => 0)
+/** Dies in the middle of its work, or stops there, as asked. */
 const mortal = (channel: Channel): Channel => ({
   async run(statement) {
-    const name = statementName(statement.sql) ?? 'unnamed'
-    const counted = (tells || name === dieAt?.statement) && isCounted(name, statement)
-    if (counted && tells) process.send?.({ statement: name })
-    const isIt = counted && name === dieAt?.statement && ++seen === dieAt.nth
-    if (isIt && dieAt?.when === 'before') process.kill(process.pid, 'SIGKILL')
+    const name = nameOf(statement)
+    for (const [of, about] of tells.entries())
+      if (isAbout(about, name, statement)) process.send?.({ statement: name, of })
+    const stopped = stopAt.findIndex(
+      (stop, at) =>
+        name === stop.statement && isAbout(stop.about, name, statement) && ++(met[at] as number) === stop.nth,
+    )
+    const isIt = name === dieAt?.statement && ++seen === dieAt.nth
+    const stops = async (when: Stop['when']) => {
+      if (isIt && dieAt?.when === when) process.kill(process.pid, 'SIGKILL')
+      if (stopAt[stopped]?.when !== when) return
+      process.send?.({ stopped })
+      await never
+    }
+    await stops('before')
     const rows = await channel.run(statement)
-    if (isIt) process.kill(process.pid, 'SIGKILL')
+    await stops('after')
     return rows
   },
 })

@@ -1,0 +1,20 @@
+// A death at every moment of a pass of every loop.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { loops } from './loops.ts'
+import { type Deaths, dieEverywhere, isWanted } from './scenario.ts'
+import { openStage, type Stage } from './stage.ts'
+
+const played = Object.values(loops).filter(isWanted)
+let stage: Stage
+let deaths: Map<string, Deaths>
+beforeAll(async () => {
+  stage = await openStage()
+  deaths = await dieEverywhere(stage, played)
+}, 1_200_000)
+afterAll(() => stage?.close())
+
+test.each(played)('$of, whenever it dies', ({ of }) => {
+  const { points = 0, failures } = deaths.get(of) ?? {}
+  process.stdout.write(`${String(points).padStart(4)} deaths of ${of}\n`)
+  expect(failures?.join('\n')).toBe('')
+})
