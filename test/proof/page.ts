@@ -182,13 +182,14 @@ function faults(seen: readonly Records['fault'][]): string[] {
 
 function answers(pairs: readonly Records['pair'][]): string[] {
   const byMutation = [...Map.groupBy(pairs, ({ mutation }) => mutation)]
+  const distinct = new Set(pairs.map(({ mutation, member }) => `${mutation} ${member}`)).size
   return [
     '## Every answer',
     '',
     'Each member of the result of each mutation was brought about through the API, and each remedy that came with a refusal was carried',
     'out as it stands, by the same caller, and accepted.',
     '',
-    `**${grouped(pairs.length)} pairs of a mutation and a member of its result, ${byMutation.length} mutations; ` +
+    `**${grouped(distinct)} pairs of a mutation and a member of its result, ${byMutation.length} mutations, in ${grouped(pairs.length)} scenes; ` +
       `${grouped(sum(pairs.map(({ remedies }) => remedies)))} remedies accepted.**`,
     '',
   ]
@@ -221,6 +222,8 @@ const unproved = [
   '  and more are met by the soak alone.',
   '- `promoteStack` and `twinResource` look several times before they decide. Where several refusals are true they may name another one',
   '  than any order of the calls would; that they refuse, and what is stored then, is as after one of these orders.',
+  '- Some members stand in a result so that one selection handles all results, and cannot come: `VersionConflict` where no version can',
+  '  be given, `NotFound` where nothing can be named, `IllegalState` of `deleteDeployment`. A test derives them from the inputs.',
   '- `createTeam` meets nobody: what it makes is known to nobody else yet.',
   '- Of schedules that differ only in the order of steps which do not concern each other, one is played: a mistake in the rule for that',
   '  (`commute` in test/explore/schedule.ts) would hide schedules.',
