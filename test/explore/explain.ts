@@ -53,11 +53,17 @@ const meaning: Readonly<Record<string, readonly string[]>> = {
 /** All that is left, without ids, times and secrets. */
 export function endOf(play: Play, rows: Snapshot): string {
   const lines = Object.entries(meaning).flatMap(([table, columns]) =>
-    (rows[table] ?? []).map((row) => [table, ...columns.map((column) => plain(row[column], column))].join(' ')),
+    (rows[table] ?? [])
+      .filter((row) => !isTrace(table, row))
+      .map((row) => [table, ...columns.map((column) => plain(row[column], column))].join(' ')),
   )
   const runs = play.driver.liveRuns().map(({ run }) => `runs ${run.image} ${run.generation}`)
   return [...lines, ...runs].sort().join('\n')
 }
+
+/** Units that were taken away again tell how far a roll-out had come when it was overtaken, which no whole order shows. */
+const isTrace = (table: string, { state, runtime }: Row) =>
+  table === 'instance' && state === 'REMOVED' && runtime !== 'EXTERNAL'
 
 function plain(value: unknown, column: string): string {
   if (column === 'next_password') return value === null ? 'steady' : 'rotating'

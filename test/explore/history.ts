@@ -7,6 +7,7 @@ import type { Row, Snapshot } from './stage.ts'
 /** The request of claims that wait for leases as everybody does; after the actors have gone, leases are made to be over. */
 export const inTime = 'explore'
 const held = ['RUNNING', 'UNKNOWN']
+const live = ['PENDING', ...held]
 const dead = ['DELETED', 'REMOVED', 'REVOKED']
 
 const timeOf = (value: unknown) => Date.parse(String(value))
@@ -14,8 +15,9 @@ const timeOf = (value: unknown) => Date.parse(String(value))
 /** What is wrong with how it came to be, in words. */
 export function* historyFlaws(play: Play, rows: Snapshot, answers: readonly Answered[]): Generator<string> {
   const events = rows.event ?? []
-  yield* claimFlaws(rows, events)
+  yield* claimFlaws(play, rows, events)
   yield* expiryFlaws(rows, events)
+  yield* restartFlaws(rows)
   yield* teamFlaws(rows)
   yield* keyFlaws(answers)
   const ours = new Set((rows.api_token ?? []).map(({ id }) => id))
@@ -29,8 +31,27 @@ export function* historyFlaws(play: Play, rows: Snapshot, answers: readonly Answ
   }
 }
 
+/** What is to be started again has work that does it. */
+function* restartFlaws(rows: Snapshot): Generator<string> {
+  for (const { id, subject_id, generation, state, restart_due_at } of rows.instance ?? []) {
+    const of = (rows.deployment ?? []).find((row) => row.id === subject_id && row.generation === generation)
+    const work = (rows.operation ?? []).some((one) => one.subject_id === subject_id && live.includes(String(one.state)))
+    if (state === 'OFFLINE' && restart_due_at !== null && of?.state === 'HEALTHY' && !work)
+      yield `P10 ${id} is OFFLINE, and nobody will start it again`
+  }
+}
+
 /** One runner for a subject; its work is taken from it when its lease is over, and then it writes nothing more of it. */
-function* claimFlaws(rows: Snapshot, events: readonly Row[]): Generator<string> {
+function* claimFlaws(play: Play, rows: Snapshot, events: readonly Row[]): Generator<string> {
+  const claims = Map.groupBy(
+    events.filter(({ kind }) => kind === 'claimOperation'),
+    ({ subject_id }) => subject_id,
+  )
+  for (const { id, attempt } of rows.operation ?? []) {
+    const counted = Number(attempt) - Number(play.scene.tables.operation?.find((row) => row.id === id)?.attempt ?? 0)
+    const claimed = claims.get(id)?.length ?? 0
+    if (counted !== claimed) yield `P5 ${id} was claimed ${claimed} times, and counts ${counted}`
+  }
   const subjects = new Map((rows.operation ?? []).map(({ id, subject_id }) => [id, subject_id]))
   const holders = new Map<unknown, Map<unknown, unknown>>()
   for (const event of events) {
@@ -44,7 +65,7 @@ function* claimFlaws(rows: Snapshot, events: readonly Row[]): Generator<string> 
       if (isTaken && mine.has(id))
         yield `P5 ${id} was claimed by ${event.actor_id} while the lease of ${mine.get(id)} lasted`
       mine.set(id, event.actor_id)
-    } else if (event.actor_kind === 'runner' && mine.get(id) !== event.actor_id)
+    } else if (event.actor_kind === 'runner' && event.from_state !== null && mine.get(id) !== event.actor_id)
       yield `P5 ${event.kind} of ${id} by ${event.actor_id}, and ${mine.get(id) ?? 'nobody'} had claimed it`
     if (!held.includes(String(event.to_state))) mine.delete(id)
     if (mine.size > 1) yield `P5 ${mine.size} operations of ${subject} were under way at once`

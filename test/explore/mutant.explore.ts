@@ -6,7 +6,7 @@ import { words } from './explore.ts'
 import { mutants } from './mutant/all.ts'
 import { Hunt } from './mutant/hunt.ts'
 
-const hunt = new Hunt(mutants)
+const hunt = new Hunt(Math.max(...mutants.map(({ cast }) => cast.length)))
 afterAll(() => hunt.close())
 
 /** This one is shown as a sample of what is told. */

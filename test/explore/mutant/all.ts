@@ -1,5 +1,6 @@
 // All planted bugs that the explorer must find.
 import { deploymentMutants } from './deployment.ts'
+import { instanceMutants } from './instance.ts'
 import type { Mutant } from './plant.ts'
 import { promotionMutants } from './promotion.ts'
 import { resourceMutants } from './resource.ts'
@@ -14,4 +15,5 @@ export const mutants: readonly Mutant[] = [
   ...promotionMutants,
   ...teamMutants,
   ...workMutants,
+  ...instanceMutants,
 ]

@@ -158,7 +158,7 @@ export const deploymentMutants: readonly Mutant[] = [
     races: ['R21', 'R34', 'R54'],
     subject: beside,
     cast: ['delete', 'delete'],
-    wrap: without('deleteDeployment', `-1 as n from "moved" r`, `-1 as n from "found" r`),
+    wrap: rewritingAll(/^deleteDeployment$/, /-1 as n\s+from "moved" r/, '-1 as n from "found" r'),
   },
   {
     name: 'who has lost still tells of it',

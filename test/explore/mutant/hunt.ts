@@ -23,8 +23,8 @@ export class Hunt {
   readonly #stages = new Map<boolean, Promise<Stage>>()
   readonly #seats: number
 
-  constructor(mutants: readonly Mutant[]) {
-    this.#seats = Math.max(...mutants.map(({ cast }) => cast.length))
+  constructor(seats: number) {
+    this.#seats = seats
   }
 
   async find(mutant: Mutant): Promise<Hunted> {
