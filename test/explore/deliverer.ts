@@ -32,25 +32,15 @@ const toolsFor = ({ log }: Play, db: Database): DeliveryTools => ({
   },
 })
 
-/** Claims what is due and sends it, until nothing is due any more; returns how many attempts there were. */
-export async function deliverDue(play: Play, { db }: Seat): Promise<number> {
+/** Claims what is due, and sends it; returns how many attempts there were. */
+async function deliverDue(play: Play, { db }: Seat): Promise<number> {
   const tools = toolsFor(play, db)
   const values = { fullWebhooks: '', fullTeams: '', leaseMs: timing.leaseMs, attempts: attemptsOf(timing) }
-  for (let total = 0; ; ) {
-    const claimed = await transitionEach(db, claimDelivery, { ...causeOfDelivery(), values }, 4)
-    if (claimed.length === 0) return total
-    total += claimed.length
-    const drafts = await draftsOf(
-      db,
-      claimed.map(({ row }) => row.id),
-    )
-    await Promise.all(
-      claimed.map(async ({ row }) => {
-        const draft = drafts.get(row.id)
-        if (draft) await deliver(row, draft, performance.now(), tools)
-      }),
-    )
-  }
+  const claimed = await transitionEach(db, claimDelivery, { ...causeOfDelivery(), values }, 4)
+  const ids = claimed.map(({ row }) => row.id)
+  const drafts = ids.length > 0 ? await draftsOf(db, ids) : new Map()
+  await Promise.all(claimed.map(({ row }) => deliver(row, drafts.get(row.id), performance.now(), tools)))
+  return claimed.length
 }
 
 export const delivers: Actor = { kind: 'runner', run: async (play, seat) => void (await deliverDue(play, seat)) }
@@ -70,7 +60,7 @@ export async function settlesDeliveries(play: Play): Promise<null> {
   const [seat] = play.stage.seats
   if (!seat) return null
   await pass(play, seat.db)
-  await deliverDue(play, seat)
+  while ((await deliverDue(play, seat)) > 0);
   await pass(play, seat.db)
   return null
 }

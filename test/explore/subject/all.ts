@@ -67,7 +67,7 @@ export const triples: readonly (readonly [subject: string, ...cast: string[]])[]
   ['deployment.log', 'sequence', 'sequence', 'redeploy'],
   ['lost.BUILDING', 'sweep', 'sweep', 'redeploy'],
   ['resource.paused', 'resume', 'rotate', 'delete'],
-  ['resource.suspended', 'small', 'measure', 'delete'],
+  ['resource.suspended', 'small', 'ttl', 'delete'],
   ['secret.sealed', 'reseal', 'set', 'delete'],
   ['unit.dying', 'reconcile', 'dies', 'redeploy'],
   ['unit.gone', 'reconcile', 'stop', 'redeploy'],

@@ -24,9 +24,9 @@ const cancel = calls((context, ids) => cancelOperation(context, { id: String(ids
 const run = runs('Resource')
 const kinds = (...verbs: string[]) => runs('Resource', ...verbs.map((verb) => `resource.${verb}`))
 
-/** A measurement that found so much: the size is stored, and then what is stored is judged; others come in between. */
+/** A measurement that found so much: first the size is stored, then judged; what moves meanwhile is measured again. */
 const measures = (bytes: number): Actor => ({
-  kind: 'runner',
+  kind: 'loop',
   run: async ({ ids, scene }, { db }) => {
     const found = {
       id: String(ids.id),
@@ -36,7 +36,7 @@ const measures = (bytes: number): Actor => ({
       generation: 1,
     }
     const cause = { actor: { kind: 'loop', id: 'measure' }, requestId: 'explore' }
-    await judgeSize(db, found, bytes, cause)
+    return (await judgeSize(db, found, bytes, cause)) ? 1 : 0
   },
 })
 const measure = measures(2_000)
@@ -72,7 +72,7 @@ export const resourceSubjects: readonly Subject[] = [
   there(
     'resource.suspended',
     { state: 'SUSPENDED', size_bytes: 2_000 },
-    { ...only('rotate', 'delete', 'ttl'), measure, small: measures(10), run: kinds('release', 'deprovision') },
+    { ...only('rotate', 'delete', 'ttl'), small: measures(10), run: kinds('release', 'deprovision') },
   ),
   {
     name: 'resource.provisioning',

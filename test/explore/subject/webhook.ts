@@ -24,10 +24,15 @@ const changes: Readonly<Record<string, Actor>> = {
   delete: calls((context, ids) => deleteWebhook(context, hook(ids))),
 }
 const only = (...names: string[]) => Object.fromEntries(names.map((each) => [each, changes[each] as Actor]))
+/** The webhook in its answer is as it is by then, which is no part of what was decided. */
 const redeliver = (which: string, key?: string) =>
-  calls((context, ids) =>
-    redeliverWebhookEvent(context, { id: String(ids[which]), ...(key ? { idempotencyKey: key } : {}) }),
-  )
+  calls(async (context, ids) => {
+    const answer = await redeliverWebhookEvent(context, {
+      id: String(ids[which]),
+      ...(key ? { idempotencyKey: key } : {}),
+    })
+    return 'refusal' in answer ? answer : { ...answer, webhook: null }
+  })
 
 const subjectId = 'dep_told'
 /** A webhook whose receiver answers so, and deliveries of one subject to it, in the order of events. */
