@@ -261,7 +261,7 @@ const dispatch: Scenario = {
   },
 }
 
-/** By loop. What is spent on requests is exchanged by those that serve them: usage.proof.ts kills these. */
+/** By loop. What is spent on requests is exchanged by those that serve them: loop.proof.ts kills these. */
 export const loops: Readonly<Record<Exclude<Loop, 'exchange-usage'>, Scenario>> = {
   dispatch,
   expire,

@@ -48,7 +48,7 @@ export interface Deaths {
 
 /** `<operation or loop>` or that with `/<point>`: what alone is to be played. */
 const wanted = process.env.PAWL_CRASH
-export const isWanted = ({ of }: Scenario): boolean => wanted === undefined || wanted.split('/')[0] === of
+export const isWanted = ({ of }: Pick<Scenario, 'of'>): boolean => wanted === undefined || wanted.split('/')[0] === of
 const isWantedPoint = (point: Point) => !wanted?.includes('/') || wanted === labelOf(point)
 
 /** What is done again and again is met the first two times. */
