@@ -39,6 +39,9 @@ const isAbout = (about: readonly string[], name: string, { params }: Statement) 
   about.includes(name) || params.some((param) => about.includes(String(param)))
 const never = new Promise<never>(() => {})
 
+// Its world was its parent's: when that one dies, it must not go on without.
+process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+
 let seen = 0
 const met = stopAt.map(() => 0)
 /** Dies in the middle of its work, or stops there, as asked. */

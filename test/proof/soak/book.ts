@@ -12,7 +12,7 @@ export interface Known {
 
 const keptOfAType = 12
 /** So few that most of them are used before they are forgotten. */
-const keptApprovals = 4
+const keptApprovals = 2
 
 export class Book {
   readonly #known = new Map<string, Known[]>()

@@ -109,11 +109,11 @@ const kinds: Readonly<Record<string, Kind>> = {
       env: [variable(dice)],
     }),
   },
-  redeployStack: { weight: 4, make: about('Stack', (dice) => (dice.chance(0.4) ? { services: services(dice) } : {})) },
+  redeployStack: { weight: 2, make: about('Stack', (dice) => (dice.chance(0.4) ? { services: services(dice) } : {})) },
   deleteStack: { weight: 1, make: about('Stack') },
-  mergeStackEnv: { weight: 6, make: about('Stack', envMerge) },
+  mergeStackEnv: { weight: 3, make: about('Stack', envMerge) },
   requestPromotion: {
-    weight: 5,
+    weight: 6,
     make: ({ dice, book }) => ({
       stackId: book.some('Stack', dice.int(0, any)).id,
       toEnvironment: dice.pick(['staging', 'production']),
@@ -126,10 +126,10 @@ const kinds: Readonly<Record<string, Kind>> = {
       toEnvironment: dice.pick(environments),
     }),
   },
-  approvePromotion: { weight: 6, make: about('PromotionApproval') },
+  approvePromotion: { weight: 10, make: about('PromotionApproval') },
   rejectPromotion: { weight: 0.5, make: about('PromotionApproval') },
   withdrawPromotion: { weight: 0.5, make: about('PromotionApproval') },
-  promoteStack: { weight: 6, make: use('stackId') },
+  promoteStack: { weight: 10, make: use('stackId') },
   twinResource: { weight: 1.5, make: use('resourceId') },
   setSecret: {
     weight: 3,

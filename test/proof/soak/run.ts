@@ -143,8 +143,11 @@ async function check({ postgres, writeDriverLog, folder }: Stage): Promise<Findi
 
 const stage = await openStage(count, say)
 let clean = false
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void stage.close().finally(() => process.exit(130)))
+const leave = (why: unknown) => {
+  process.stderr.write(`${why instanceof Error ? why.stack : why}: kept in ${stage.folder}. Again: ${again}\n`)
+  void stage.close().finally(() => process.exit(130))
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'uncaughtException'] as const) process.once(signal, leave)
 try {
   const { findings, figures } = await soak(stage)
   for (const [name, value] of Object.entries(figures)) process.stdout.write(`${name.padEnd(28)} ${value}\n`)

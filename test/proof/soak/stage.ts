@@ -26,7 +26,7 @@ export interface Stage {
   readonly findings: Finding[]
   /** Of this run: its history, what drivers were asked. */
   readonly folder: string
-  /** Where replica n answers, or has answered before it went down. */
+  /** Where replica n answers, or the next one that is up; as a balancer would say, which does not know of a death at once. */
   address(n: number): string
   /** Ends a replica by a signal; when it is up. */
   end(n: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
@@ -109,7 +109,11 @@ export async function openStage(count: number, say: (line: string) => void): Pro
     replicas,
     findings,
     folder,
-    address: (n) => String(addresses[n % count]),
+    address(n) {
+      const near = (offset: number) => replicas[(n + offset) % count]
+      const up = replicas.map((_, offset) => near(offset)).find((replica) => replica != null)
+      return up?.graphql ?? String(addresses[n % count])
+    },
     async end(n, signal) {
       const replica = replicas[n]
       if (!replica) return

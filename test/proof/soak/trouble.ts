@@ -1,6 +1,7 @@
 // What goes wrong in a soak, one thing every 3 to 10 seconds, in the sequence of the seed: replicas die and are rolled over,
 // connections are cut, fall silent and lose answers, drivers hang, lie and refuse, apps crash, receivers fail, strangers hold
 // locks, time limits pass. What lasts a while ends by itself, or when everything has to be well again.
+import postgresClient from 'postgres'
 import type { Fault as ProvisionFault } from '../../../src/drivers/provision/fake-script.ts'
 import type { Fault as RuntimeFault } from '../../../src/drivers/runtime/fake-script.ts'
 import type { FakeOutside } from '../fleet.ts'
@@ -49,6 +50,18 @@ const same = (fault: RuntimeFault & ProvisionFault) => [fault, fault] as const
 
 /** Of living apps, some by chance. */
 const someApps = ({ fleet }: Stage, dice: Dice) => fleet.outside.runtime.liveRuns().filter(() => dice.chance(0.2))
+
+/** On a connection of its own: postgres.js ends the process when it rolls back on one that has died under its own transaction. */
+async function holdLock(url: string, statement: string, well: AbortSignal): Promise<void> {
+  const own = postgresClient(url, { max: 1, onnotice: () => {} })
+  try {
+    await own.unsafe('begin')
+    await own.unsafe(statement)
+    await pause(10_000, well)
+  } finally {
+    await own.end({ timeout: 1 })
+  }
+}
 
 const locked = ['deployment', 'stack', 'resource', 'operation', 'plan_usage']
 /** Time limits, as if their time had passed. */
@@ -155,15 +168,11 @@ const kinds: Readonly<Record<string, { readonly weight: number; readonly strike:
   },
   'lock held': {
     weight: 1.5,
-    async strike({ sql }, dice, well) {
-      const table = dice.pick(locked)
-      const place = dice.int(0, 20)
-      await sql
-        .begin(async (own) => {
-          await own`select 1 from ${own(table)} offset ${place} limit ${dice.int(1, 3)} for update`
-          await pause(10_000, well)
-        })
-        .catch(() => {})
+    async strike({ postgres }, dice, well) {
+      const [table, place, rows] = [dice.pick(locked), dice.int(0, 20), dice.int(1, 3)]
+      await holdLock(postgres.url, `select 1 from ${table} offset ${place} limit ${rows} for update`, well).catch(
+        () => {},
+      )
       return `rows of ${table}, for 10 s`
     },
   },
