@@ -7,7 +7,6 @@ import type { OwnedWorkload, RuntimeDriver } from './drivers/runtime/driver.ts'
 import { runsOnThisMachine } from './drivers/runtime/process-table.ts'
 import { atMost } from './loops/at-most.ts'
 import { type Checked, checkedOf } from './resolvers/check.ts'
-import type { Owners } from './resolvers/orphan.ts'
 import { type OutsideRow, outsideRows } from './resolvers/outside-check.ts'
 import type { Database } from './resolvers/transition.ts'
 
@@ -36,14 +35,13 @@ const face = (row: OutsideRow | undefined) =>
   row && JSON.stringify([row.state, row.version, row.instanceId, row.there, row.ended])
 
 async function compare(
-  db: Database,
-  owners: Owners,
+  rowsNow: (subjectIds?: readonly string[]) => Promise<readonly OutsideRow[]>,
   look: (rows: ReadonlyMap<string, OutsideRow>) => Promise<Looked>,
 ): Promise<OutsideChecked> {
   const mapped = (rows: readonly OutsideRow[]) => new Map(rows.map((row) => [keyOf(row), row]))
-  const before = mapped(await outsideRows(db, owners))
+  const before = mapped(await rowsNow())
   const { said, suspects, incomplete } = await look(before)
-  const after = mapped(await outsideRows(db, owners, [...new Set(suspects.map(({ subjectId }) => subjectId))]))
+  const after = mapped(await rowsNow([...new Set(suspects.map(({ subjectId }) => subjectId))]))
   const stood = suspects.filter((suspect) => {
     const [was, is] = [before.get(keyOf(suspect)), after.get(keyOf(suspect))]
     // What had no living row and has none now is nobody's; else the row has to be as it was.
@@ -58,8 +56,9 @@ async function compare(
 }
 
 /** Workloads of the runtime driver, and runs on this machine that it knows nothing of. */
-export const checkRuntime = (db: Database, driver: RuntimeDriver): Promise<OutsideChecked> =>
-  compare(db, 'workload', async (rows) => {
+export function checkRuntime(db: Database, driver: RuntimeDriver): Promise<OutsideChecked> {
+  const rowsNow = (ids?: readonly string[]) => outsideRows(db, 'workload', ids)
+  return compare(rowsNow, async (rows) => {
     const running = driver.name === 'process' ? runsOnThisMachine() : null
     const listed = await driver.listOwned(inTime())
     if (listed.kind !== 'done') return nothing(why(listed))
@@ -80,16 +79,14 @@ export const checkRuntime = (db: Database, driver: RuntimeDriver): Promise<Outsi
     for (const [id, { subjectId, pid }] of strays) {
       const row = ours.find((one) => one.subjectId === subjectId)
       if (row === undefined || !here?.has(id)) continue
-      suspects.push({
-        ...row,
-        incarnation: id,
-        flaw: `the run ${id} lives (process ${pid}), and its driver does not know it`,
-      })
+      const flaw = `the run ${id} lives (process ${pid}), and its driver does not know it`
+      suspects.push({ ...row, incarnation: id, flaw })
     }
     const lives = listed.value.filter(({ instanceId }) => instanceId !== null).length
     const said = `${listed.value.length} workloads on this host, ${lives} of them running,`
     return { said, suspects, incomplete: null }
   })
+}
 
 function suspectRun(
   { subjectId, incarnation, instanceId, generation }: OwnedWorkload,
@@ -110,10 +107,11 @@ function suspectRun(
 }
 
 /** Resources of one provisioner; one that cannot be used, and that no row needs, has nothing to look at. */
-export const checkProvisioner = (db: Database, provisioner: Provisioner): Promise<OutsideChecked> =>
-  compare(db, 'resource', async (all) => {
-    const { type } = provisioner
-    const rows = new Map([...all].filter(([, row]) => row.type === type))
+export function checkProvisioner(db: Database, provisioner: Provisioner): Promise<OutsideChecked> {
+  const { type } = provisioner
+  const rowsNow = async (ids?: readonly string[]) =>
+    (await outsideRows(db, 'resource', ids)).filter((row) => row.type === type)
+  return compare(rowsNow, async (rows) => {
     if (provisioner.unavailable !== null)
       return rows.size > 0 ? nothing(provisioner.unavailable) : { said: `no ${type}`, suspects: [], incomplete: null }
     const listed = await provisioner.listOwned(inTime())
@@ -131,6 +129,7 @@ export const checkProvisioner = (db: Database, provisioner: Provisioner): Promis
     })
     return { said: `${listed.value.length} ${type}`, suspects, incomplete: silent }
   })
+}
 
 function suspectResource(
   { subjectId, incarnation, generation }: OwnedResource,

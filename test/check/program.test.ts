@@ -71,6 +71,7 @@ test('beside a server that runs things it finds nothing, and says what it has lo
     'runtime: 2 workloads on this host, 2 of them running, of 2 rows, 0 with work under way; nothing found',
   )
   expect(lines).toContain('provision POSTGRES: 1 POSTGRES of 1 rows, 0 with work under way; nothing found')
+  expect(lines).toContain('provision REDIS: no REDIS of 0 rows, 0 with work under way; nothing found')
   expect(lines).toContain('sealed: 2 sealed values, with the keys test; nothing found')
 })
 
