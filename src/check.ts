@@ -17,6 +17,7 @@ import { eventChecks } from './resolvers/event-check.ts'
 import { installationOf } from './resolvers/installation.ts'
 import { unknownOperations, wholeSince } from './resolvers/outside-check.ts'
 import { rowChecks } from './resolvers/row-check.ts'
+import { keysInUse } from './resolvers/sealed.ts'
 import { checkSealed, references } from './resolvers/sealed-check.ts'
 import type { Database } from './resolvers/transition.ts'
 import { unitChecks } from './resolvers/unit-check.ts'
@@ -75,9 +76,13 @@ function readOptions(args: string[]) {
 async function checkStored(db: Database, config: Config): Promise<void> {
   for (const check of stored) tell(check.name, await runCheck(db, check))
   // Keys that nobody gave are beside the database; none are made here.
-  const kept = config.secretKeys === null && !existsSync(keptSecretKeysFile(config.dataDir))
-  if (kept) say('sealed: not looked at: there are no keys yet')
-  else tell('sealed', await checkSealed(db, createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))))
+  if (config.secretKeys !== null || existsSync(keptSecretKeysFile(config.dataDir))) {
+    tell('sealed', await checkSealed(db, createSealing(config.secretKeys ?? keptSecretKeys(config.dataDir))))
+    return
+  }
+  const sealedWith = (await keysInUse(db)).map(({ keyId }) => keyId).join(', ')
+  if (sealedWith === '') say('sealed: not looked at: there are no keys yet')
+  else tellUnseen('sealed', `values are sealed with ${sealedWith}, and there are no keys in ${config.dataDir}`)
 }
 
 /** The drivers of this machine, made so that they change nothing: no fence is forgotten, no ledger made, no cluster started. */
@@ -106,13 +111,10 @@ async function checkLog(db: Database, path: string): Promise<void> {
   const found = [...flaws]
   const batch = 1_000
   for (let from = 0; from < kept.length; from += batch) {
-    const unknown = new Set(
-      await unknownOperations(
-        db,
-        kept.slice(from, from + batch).map(({ operationId }) => operationId),
-      ),
-    )
-    for (const { operationId, subjectId, at } of kept)
+    const some = kept.slice(from, from + batch)
+    const ids = some.map(({ operationId }) => operationId)
+    const unknown = new Set(await unknownOperations(db, ids))
+    for (const { operationId, subjectId, at } of some)
       if (unknown.has(operationId))
         found.push(`${subjectId}: at ${at} a driver acted for ${operationId}, which there never was`)
   }

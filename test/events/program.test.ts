@@ -222,6 +222,13 @@ test('check says what it has looked at and what it has found, beside the databas
     }
     expect(await lines()).toEqual(sound)
     const beneath = superuser(embedded.url)
+    const sealed = `v1.lost.${'n'.repeat(16)}.content`
+    await beneath`insert into secret (id, state, team_id, environment, name, value, changed_at, changed_by)
+      select 'sec_1', 'ACTIVE', id, 'development', 'KEY', ${sealed}, now(), 'm' from team`
+    expect((await lines()).out).toContain(
+      `sealed: not looked at: values are sealed with lost, and there are no keys in ${dataDir}`,
+    )
+    await beneath.begin((sql) => [sql`set local session_replication_role = replica`, sql`delete from secret`])
     await beneath`update plan_usage set used = 7 where kind = 'owners'`
     await beneath.end()
     // Pawl is down: the database is started for as long as it takes.
