@@ -5,7 +5,7 @@ import { type DeploymentAction, deploymentMachine, liveDeploymentStates } from '
 import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
-import { leadsNowhere, noRoom, unknownImage, unless } from './hindrance.ts'
+import { type Hindrance, leadsNowhere, noRoom, unknownImage, unless } from './hindrance.ts'
 import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
@@ -24,7 +24,7 @@ async function wayOn(
   context: Context,
   action: DeploymentAction,
   row: Deployment,
-  image: string,
+  named: string | null,
 ): Promise<readonly Remedy[]> {
   const { db } = context
   const { id, teamId, name, environment } = row
@@ -50,7 +50,9 @@ async function wayOn(
         return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
       if (!wanted) return [look]
       const again = 'Make a new deployment of that name; the ended one never comes back.'
-      return [...(await makeAnew(context, { teamId, name, environment, image }, again)), look]
+      const image = named ?? row.image
+      const hindrances = named === null ? [unknownImage(context, image)] : []
+      return [...(await makeAnew(context, { teamId, name, environment, image }, again, ...hindrances)), look]
     }
   }
 }
@@ -63,12 +65,12 @@ interface Wanted {
   readonly environment: string
   readonly image: string
 }
-const makeAnew = (context: Context, { teamId, name, environment, image }: Wanted & { teamId: string }, why: string) =>
-  unless(
-    callInstead('deploy', { name, environment, image }, why),
-    noRoom(context.db, teamId, 'deployments'),
-    unknownImage(context, image),
-  )
+const makeAnew = (
+  { db }: Context,
+  { teamId, name, environment, image }: Wanted & { teamId: string },
+  why: string,
+  ...hindrances: Promise<Hindrance>[]
+) => unless(callInstead('deploy', { name, environment, image }, why), noRoom(db, teamId, 'deployments'), ...hindrances)
 
 /** The state is not one that the action may start from. `image` is what the caller wants to run, if it has said so. */
 export async function wrongState(
@@ -88,7 +90,7 @@ export async function wrongState(
   const message = `${asked} is not possible: ${where(row)} has been ${row.state} since ${row.stateChangedAt.toISOString()}${
     row.stateReason ? ` (${row.stateReason})` : ''
   }. ${action} starts from ${from.join(', ')}.`
-  const ways = await wayOn(context, action, row, image ?? row.image)
+  const ways = await wayOn(context, action, row, image ?? null)
   return illegalState(name, message, facts, ways, comesTo(deploymentMachine, row.state, from))
 }
 

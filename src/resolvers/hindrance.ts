@@ -9,7 +9,7 @@ import { absentOf, waysToResolve } from './reference-refusal.ts'
 import type { Database } from './transition.ts'
 
 /** What leads past it; null where nothing hinders. */
-type Hindrance = readonly Remedy[] | null
+export type Hindrance = readonly Remedy[] | null
 
 /** The remedy, or what leads past the first thing that hinders it. */
 export async function unless(remedy: Remedy, ...hindrances: readonly Promise<Hindrance>[]): Promise<readonly Remedy[]> {
@@ -29,8 +29,9 @@ export async function leadsNowhere(db: Database, subject: Referring): Promise<Hi
   return absent.length === 0 ? null : waysToResolve(subject, absent)
 }
 
-/** The runtime does not know one of the images; a doubt is none. */
-export async function unknownImage({ images }: Context, ...wanted: readonly string[]): Promise<Hindrance> {
+/** The runtime does not know one of the images; a doubt is none. Of those that a call has named it was asked before. */
+export async function unknownImage({ images }: Context, ...named: readonly string[]): Promise<Hindrance> {
+  const wanted = [...new Set(named)]
   const outcomes = await Promise.all(wanted.map((image) => images.resolveImage(image, AbortSignal.timeout(5_000))))
   const unknown = wanted.filter((_, nth) => outcomes[nth]?.kind === 'refused')
   return unknown.length === 0 ? null : [advice(`The runtime does not know ${unknown.join(', ')}: name another image.`)]

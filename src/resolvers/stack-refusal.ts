@@ -18,7 +18,7 @@ async function wayOn(
   context: Context,
   action: StackAction,
   row: Stack,
-  services: readonly Wanted[],
+  named: readonly Wanted[] | null,
 ): Promise<readonly Remedy[]> {
   const { db } = context
   const { id, teamId, name, environment } = row
@@ -27,8 +27,8 @@ async function wayOn(
   if (heir) return [lookAt('stack', { id: heir.id }, 'Another stack has taken the name since: look at that one.')]
   if (action !== 'redeployStack') return [look]
   const why = 'Make a new stack of that name with these services; the ended one never comes back.'
-  const again = callInstead('createStack', { name, environment, services }, why)
-  const images = services.map(({ image }) => image)
+  const again = callInstead('createStack', { name, environment, services: named ?? row.services }, why)
+  const images = named === null ? row.services.map(({ image }) => image) : []
   return [...(await unless(again, noRoom(db, teamId, 'stacks'), unknownImage(context, ...images))), look]
 }
 
@@ -59,7 +59,7 @@ export async function wrongState(
   return refuse(name, {
     message: `${asked} is not possible: ${where(row)} ${since}. Nothing was changed.`,
     facts: { stack: row, action },
-    remedies: await wayOn(context, action, row, services ?? row.services),
+    remedies: await wayOn(context, action, row, services ?? null),
   })
 }
 
