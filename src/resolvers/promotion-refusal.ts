@@ -188,9 +188,10 @@ export async function notApproved(context: Context, approval: SeenApproval): Pro
 
 /** The same member, or the same identity under another one: whether they may approve is the team's word. */
 async function isWhoAsked({ db, actor }: Context, { teamId, requestedBy }: Approval): Promise<boolean> {
-  const ids = [requestedBy, actor.memberId].filter((id) => id !== null)
-  const [asker, self] = await membersById(db, teamId, ids)
-  return requestedBy === actor.memberId || (asker?.identity !== undefined && asker.identity === self?.identity)
+  const { memberId } = actor
+  if (requestedBy === memberId || requestedBy === null || memberId === null) return requestedBy === memberId
+  const [asker, self] = await membersById(db, teamId, [requestedBy, memberId])
+  return asker?.identity !== undefined && asker.identity === self?.identity
 }
 
 /** What can be known to be wrong before anything is changed, in the order in which a user would mend it. */
