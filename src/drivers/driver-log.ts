@@ -6,8 +6,9 @@ import { z } from 'zod'
 /**
  * One line. `driver` is the holder's name, as `runtime.fake` or `provision.POSTGRES`. `call` is the seam's word for it (`ensure`,
  * `deprovision` …); what happened without being asked for, a crash or somebody's hand, is a line of its own with another word, and
- * without a fence. Which run has `ended` is told by its id and not by `ref`. `effects` are what changed, in order: of a workload `reserved`, `started`, `ended`, `removed`, with the run's `instanceId`;
- * of a resource `made`, `paused`, `resumed`, `rotated`, `frozen`, `thawed`, `removed`. `result` is the outcome's kind.
+ * without a fence. `effects` are what changed, in order: of a workload `reserved`, `started`, `ended`, `removed`, with the run's
+ * `instanceId`, which alone tells what has `ended`; of a resource `made`, `paused`, `resumed`, `rotated`, `frozen`, `thawed`,
+ * `removed`. `result` is the outcome's kind.
  */
 const entrySchema = z.object({
   at: z.iso.datetime(),

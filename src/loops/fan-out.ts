@@ -16,6 +16,7 @@ const endBatch = 200
 /** Starts it; `told` is called whenever there may be something to send. */
 export const startFanOut = (tools: DeliveryTools, told: () => void): Loop => startLoop(fanOutLoop(tools, told), tools)
 
+/** The loop itself, for whoever runs its passes one by one. */
 export function fanOutLoop(
   { db, metrics, timing }: Omit<DeliveryTools, 'sealing' | 'posting'>,
   told: () => void,
