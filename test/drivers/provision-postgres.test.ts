@@ -2,6 +2,7 @@
 // sessions that do not end. Crashes, confinement and secrets have files of their own.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { ResourceSpec } from '../../src/drivers/provision/driver.ts'
+import { createPostgresProvisioner } from '../../src/drivers/provision/postgres.ts'
 import { calm, doneNull, doneValue, fenceOf, newRef, provisionConformance, specOf } from './provision.conformance.ts'
 import {
   around,
@@ -44,6 +45,31 @@ test('R93 a ledger of before there were installations gets its column; what it t
   await fixture.admin.unsafe('ALTER TABLE pawl_provision.ledger DROP COLUMN installation')
   expect(await doneValue(fixture.provisioner().listOwned(calm))).toEqual([])
   expect(await doneValue(fixture.provisioner().observe(spec, calm))).toMatchObject({ state: 'active' })
+})
+
+test('whoever only looks makes no ledger where there is none, and finds nothing there', async () => {
+  const spec = specOf(newRef())
+  await made(spec)
+  await fixture.admin.unsafe('ALTER SCHEMA pawl_provision RENAME TO set_aside')
+  const { url, dataDir } = fixture
+  const startCluster = () => Promise.reject(new Error('not to be started'))
+  const connect = connectTo()
+  const looking = createPostgresProvisioner({
+    installation: 'tests',
+    onlyReads: true,
+    url,
+    dataDir,
+    startCluster,
+    connect,
+  })
+  expect(await doneValue(looking.listOwned(calm))).toEqual([])
+  expect(await doneValue(looking.observe(spec, calm))).toEqual({ state: 'absent' })
+  const schemas = await fixture.admin`select from pg_namespace where nspname = 'pawl_provision'`
+  expect(schemas).toHaveLength(0)
+  await fixture.admin.unsafe('ALTER SCHEMA set_aside RENAME TO pawl_provision')
+  await fixture.admin.unsafe('ALTER TABLE pawl_provision.ledger DROP COLUMN installation')
+  expect(await doneValue(looking.listOwned(calm))).toEqual([])
+  expect(await doneValue(looking.observe(spec, calm))).toMatchObject({ state: 'active' })
 })
 
 describe('PostgreSQL provisioner: runners that come too late', () => {

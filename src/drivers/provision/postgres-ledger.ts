@@ -61,12 +61,12 @@ const setup = [
   'REVOKE ALL ON SCHEMA pawl_provision FROM PUBLIC',
 ] as const
 
-/** Whether there is a ledger in the form that is read here. */
-export async function hasLedger(line: Line): Promise<boolean> {
+/** Whether there is a ledger, in the form that tells installations apart or, with `incarnation`, in any. */
+export async function hasLedger(line: Line, column: 'installation' | 'incarnation' = 'installation'): Promise<boolean> {
   const [there] = await line.ask(
     'ledger',
     `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('pawl_provision.ledger')
-      AND attname = 'installation') AS there`,
+      AND attname = '${column}') AS there`,
   )
   return there?.there === true
 }

@@ -45,7 +45,13 @@ export function createPostgresProvisioner(options: PostgresServerOptions): Postg
         await provision(line, facts, { ...spec, installation: options.installation }, fence)
         return connection(spec)
       }),
-    observe: (ref, signal) => call([ref, null], signal, (line) => observe(line, ref)),
+    observe: (ref, signal) =>
+      call([ref, null], signal, async (line) =>
+        // Whoever changes something has made the ledger when it came in.
+        options.onlyReads && !(await ledger.hasLedger(line, 'incarnation'))
+          ? done({ state: 'absent' })
+          : observe(line, ref),
+      ),
     pause: (ref, fence, signal) => call([ref, fence], signal, (line) => pause(line, ref, fence)),
     resume: (ref, fence, signal) => call([ref, fence], signal, (line) => resume(line, ref, fence)),
     rotate: (spec, fence, signal) =>
