@@ -2,7 +2,6 @@
 // beneath the triggers is found and named, by the check that it concerns and by no other.
 import type postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { databaseOver } from '../../src/db/session.ts'
 import { answerChecks } from '../../src/resolvers/answer-check.ts'
 import { runCheck } from '../../src/resolvers/check.ts'
 import { mergeDeploymentEnv, redeployDeployment, stopDeployment } from '../../src/resolvers/deployment.ts'
@@ -14,6 +13,7 @@ import { setSecret } from '../../src/resolvers/secret.ts'
 import { trimEvents } from '../../src/resolvers/trim.ts'
 import { unitChecks } from '../../src/resolvers/unit-check.ts'
 import { workChecks } from '../../src/resolvers/work-check.ts'
+import { damaged as damagedIn, settled } from '../check/damage.ts'
 import { openStage, type Stage } from '../loops/fixture.ts'
 import { tell } from './fixture.ts'
 
@@ -39,39 +39,24 @@ beforeAll(async () => {
 })
 afterAll(() => stage.close())
 
-const settled = (text: string) =>
-  text
-    .replaceAll(id, 'it')
-    .replace(/\b([a-z]+)_[0-9a-z]{26}\b/g, '$1')
-    .replace(/\bevent \d+/g, 'event n')
-
 /** What all checks find, as `check: line`, with ids left out. */
 async function findings(db = stage.context.db): Promise<string[]> {
   const lines: string[] = []
   for (const check of checks) {
     const { found, lines: told } = await runCheck(db, check)
     expect(found).toBe(told.length)
-    lines.push(...told.map((line) => settled(`${check.name}: ${line}`)))
+    lines.push(...told.map((line) => settled(`${check.name}: ${line}`, { it: id })))
   }
   return lines
 }
 
-/** Plants damage beneath the triggers, looks, and takes it back. */
-async function damaged(...statements: string[]): Promise<string[]> {
-  const session = await sql.reserve()
-  const within = databaseOver({
-    run: async (statement) => [...(await session.unsafe(statement.sql, statement.params as never[]))],
-  })
-  try {
-    await session`begin`
-    await session`set local session_replication_role = replica`
-    for (const statement of statements) await session.unsafe(statement.replaceAll('$it', `'${id}'`))
-    return await findings(within)
-  } finally {
-    await session`rollback`
-    session.release()
-  }
-}
+/** What is found while damage is there that was planted beneath the triggers. */
+const damaged = (...statements: string[]) =>
+  damagedIn(
+    sql,
+    statements.map((statement) => statement.replaceAll('$it', `'${id}'`)),
+    findings,
+  )
 
 test('a database in which only real calls were made passes every check', async () => {
   expect(await findings()).toEqual([])
