@@ -236,7 +236,12 @@ async function constrained(
   if (error.constraint === 'plan_cap') {
     const refusal = await planIsFull(db, teamId, 'members', ...(role === 'owner' ? ['owners' as const] : []))
     // Whoever comes from outside sees nothing of that team, and can make no room there.
-    return { ...refusal, remedies: [advice('Ask a member of that team to make room, then accept the invitation again.')] }
+    const { limit, cap } = refusal.facts
+    return {
+      ...refusal,
+      message: `The plan of that team has room for ${cap} ${limit}, and all of it is in use. The invitation is as it was.`,
+      remedies: [advice('Ask a member of that team to make room, then accept the invitation again.')],
+    }
   }
   throw error
 }

@@ -201,7 +201,13 @@ describe('no member is made', () => {
         await sql`update plan_usage set cap = 1 where team_id = ${team.teamId} and kind = ${kind}`
       })
       const { token, id } = await putInvitation(api.database.url, { teamId: team.teamId, role })
-      expect(await accept({}, token)).toMatchObject({ code: 'QUOTA_EXCEEDED', limit: kind, cap: 1, used: 1 })
+      expect(await accept({}, token)).toMatchObject({
+        code: 'QUOTA_EXCEEDED',
+        message: `The plan of that team has room for 1 ${kind}, and all of it is in use. The invitation is as it was.`,
+        limit: kind,
+        cap: 1,
+        used: 1,
+      })
       const { data } = await api.call(
         'query ($id: ID!) { invitation(id: $id) { state } members { totalCount } }',
         { id },
