@@ -9,8 +9,8 @@ import { ask, type FakeOutside, openFleet, type Replica } from '../fleet.ts'
 import type { Orders } from '../replica.ts'
 
 /** Waits until the condition holds, and returns what it returns. */
-export const until = <T>(condition: () => T | Promise<T>): Promise<T> =>
-  vi.waitFor(condition, { timeout: 60_000, interval: 120 })
+export const until = <T>(condition: () => T | Promise<T>, timeout = 60_000): Promise<T> =>
+  vi.waitFor(condition, { timeout, interval: 120 })
 
 export type Row = Readonly<Record<string, unknown>>
 export type FaultStage = Awaited<ReturnType<typeof openFaultStage>>
