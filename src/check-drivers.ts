@@ -77,8 +77,11 @@ export function checkRuntime(db: Database, driver: RuntimeDriver): Promise<Outsi
     const here = strays.length > 0 ? runsOnThisMachine() : null
     const ours = await outsideRows(db, 'workload', [...new Set(strays.map(([, { subjectId }]) => subjectId))])
     for (const [id, { subjectId, pid }] of strays) {
-      const row = ours.find((one) => one.subjectId === subjectId)
+      const rowsOf = ours.filter((one) => one.subjectId === subjectId)
+      const row = rowsOf.find(({ instanceId }) => instanceId === id) ?? rowsOf[0]
       if (row === undefined || !here?.has(id)) continue
+      // One from before there were installations is not listed, and is known all the same.
+      if (row.instanceId === id && (await driver.observeInstance(row, id, inTime())).state === 'running') continue
       const flaw = `the run ${id} lives (process ${pid}), and its driver does not know it`
       suspects.push({ ...row, incarnation: id, flaw })
     }

@@ -111,6 +111,20 @@ test('a run that the driver has lost sight of is found among the processes of th
   }
 })
 
+test('a run from before there were installations is known', async () => {
+  const [row] = await machine.sql`select incarnation from deployment where id = ${ids.it}`
+  const state = join(dataDir, 'runtime', `${ids.it}-${row?.incarnation}`, 'state.json')
+  const text = await readFile(state, 'utf8')
+  const { installation, ...older } = JSON.parse(text)
+  expect(installation).toBeTruthy()
+  try {
+    await writeFile(state, JSON.stringify(older), { mode: 0o600 })
+    expect(await check()).toMatchObject({ code: 0, found: [] })
+  } finally {
+    await writeFile(state, text, { mode: 0o600 })
+  }
+})
+
 test('a log of drivers: an operation that there never was, and two runs at once', async () => {
   const [work] = await machine.sql`select id from operation where subject_id = ${ids.it}`
   const line = (operationId: string, instanceId: string, generation: number) =>
