@@ -4,7 +4,7 @@ import { casts, endOf, explained, type Outcome, type Serial, toldOf } from './ex
 import type { Seat } from './gate.ts'
 import { flawsOf } from './invariants.ts'
 import { type Actor, begin, type Subject } from './play.ts'
-import { everySchedule, following, type Run, randomSchedules, shrink } from './schedule.ts'
+import { everySchedule, follow, type Run, randomSchedules, shrink } from './schedule.ts'
 import { type Choose, type Played, play as runTasks, type Task } from './scheduler.ts'
 import type { Stage } from './stage.ts'
 
@@ -79,7 +79,7 @@ export class Meeting {
 
   /** Plays one schedule; beyond its end nobody is preempted. */
   async replay(schedule: string): Promise<Finding> {
-    const played = await this.run(following(schedule))
+    const played = await follow(this.run, schedule)
     return this.#told(played, this.flaws(played))
   }
 

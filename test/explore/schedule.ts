@@ -1,7 +1,7 @@
 // Which schedules there are. All of them are had depth first: each run follows a prefix and then preempts nobody, and tells
 // at every step what else could have been done; the last such step with something untried is where the next prefix ends. Of
 // schedules that differ only in the order of steps that do not concern each other, one is played.
-import type { Choose, Played, Step } from './scheduler.ts'
+import { type Choose, type Played, type Step, Unplayable } from './scheduler.ts'
 
 /** How a run is asked for: it follows `choose` from its start to its end. */
 export type Run = (choose: Choose) => Promise<Played>
@@ -11,6 +11,21 @@ export const following =
   (prefix: string): Choose =>
   (options, at) =>
     prefix[at] ?? options[0] ?? ''
+
+/**
+ * Plays the schedule, and beyond its end goes on without preemption. Where a commit frees several who wait for it, PostgreSQL and
+ * the machine decide who is first: then it is played again until it comes out as asked for.
+ */
+export async function follow(run: Run, schedule: string): Promise<Played> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run(following(schedule))
+    } catch (error) {
+      if (!(error instanceof Unplayable) || tries === triesAtMost) throw error
+    }
+  }
+}
+const triesAtMost = 50
 
 /** How often a task was interrupted although it could have gone on, or its wait was ended. */
 export const preemptions = (steps: readonly Step[]): number =>
@@ -22,7 +37,7 @@ const costs = (choice: string, options: readonly string[], last: string | undefi
 /** Every schedule that makes a difference, or, with a bound, every one that preempts at most so often. */
 export async function* everySchedule(run: Run, bound = Number.POSITIVE_INFINITY): AsyncGenerator<Played> {
   for (let prefix: string | null = ''; prefix !== null; ) {
-    const played: Played = await run(following(prefix))
+    const played: Played = await follow(run, prefix)
     yield played
     prefix = nextPrefix(played.steps, bound)
   }
@@ -48,6 +63,8 @@ function nextPrefix(steps: readonly Step[], bound: number): string | null {
  */
 function isRepeat(option: string, { labels }: Step, last: Step | undefined): boolean {
   if (last === undefined || !/\d/.test(option) || !/\d/.test(last.choice) || option >= last.choice) return false
+  // The other order is played only where it could have been chosen: a decision that is to be whole is not interrupted.
+  if (!last.options.includes(option)) return false
   return last.labels[option] === labels[option] && commute(last.label, String(labels[option]))
 }
 

@@ -177,7 +177,7 @@ export async function play(
       }
       const open = options()
       const choice = choose(open, steps.length)
-      if (!open.includes(choice)) throw new Error(unplayable(steps, choice, open))
+      if (!open.includes(choice)) throw new Unplayable(unplayable(steps, choice, open))
       const labels = Object.fromEntries(
         all.filter(parked).map(({ index, arrivals }) => [index, arrivals[0]?.label ?? '']),
       )
@@ -190,6 +190,9 @@ export async function play(
   const schedule = steps.map(({ choice }) => choice).join('')
   return { schedule, steps, answers: all.map(({ answer }) => answer), deadlock }
 }
+
+/** A schedule that could not be followed: somebody else was first where one commit has freed several. */
+export class Unplayable extends Error {}
 
 const unplayable = (steps: readonly Step[], choice: string, open: readonly string[]) =>
   `step ${steps.length} cannot be ${choice}, only ${open.join(' or ')}, after ${steps.map((step) => `${step.choice} ${step.label}`).join(', ')}`
