@@ -37,7 +37,12 @@ const inOrder = (events: readonly EventRow[], teamId: string) =>
 const few = (items: readonly string[]) =>
   `${items.slice(0, 5).join(', ')}${items.length > 5 ? ` and ${items.length - 5} more` : ''}`
 
-export function judgeFollower({ teamId, after, cursors }: Heard, events: readonly EventRow[]): Finding[] {
+/** What has its place in the log up to `through` must have been told of; what came after that may still be on its way. */
+export function judgeFollower(
+  { teamId, after, cursors }: Heard,
+  events: readonly EventRow[],
+  through = Number.POSITIVE_INFINITY,
+): Finding[] {
   const all = inOrder(events, teamId).map((event) => ({ event, cursor: cursorAt(teamId, Number(event.position)) }))
   const from = after === null ? 0 : all.findIndex(({ cursor }) => cursor === after) + 1
   const due = all.slice(from)
@@ -45,7 +50,7 @@ export function judgeFollower({ teamId, after, cursors }: Heard, events: readonl
   const find = (rule: string, what: string) => void findings.push({ rule, what: `the follower of ${teamId} ${what}` })
   const places = new Map(all.map(({ cursor }, index) => [cursor, index]))
   const heard = new Set(cursors)
-  const missed = due.filter(({ cursor }) => !heard.has(cursor))
+  const missed = due.filter(({ event, cursor }) => Number(event.position) <= through && !heard.has(cursor))
   if (missed.length > 0)
     find(
       'gap',
@@ -61,7 +66,12 @@ export function judgeFollower({ teamId, after, cursors }: Heard, events: readonl
   return findings
 }
 
-export function judgeReceiver(watched: Watched, receipts: readonly Receipt[], events: readonly EventRow[]): Finding[] {
+export function judgeReceiver(
+  watched: Watched,
+  receipts: readonly Receipt[],
+  events: readonly EventRow[],
+  through = Number.POSITIVE_INFINITY,
+): Finding[] {
   const { webhook, teamId, afterPosition } = watched
   const findings: Finding[] = []
   const find = (rule: string, what: string) => void findings.push({ rule, what: `webhook ${webhook}: ${what}` })
@@ -74,7 +84,9 @@ export function judgeReceiver(watched: Watched, receipts: readonly Receipt[], ev
     ({ position, subjectType }) => Number(position) > afterPosition && subjectType !== 'WebhookDelivery',
   )
   const cursors = new Map(due.map((event) => [event, cursorAt(teamId, Number(event.position))]))
-  const missed = due.filter((event) => !acknowledged.has(String(cursors.get(event))))
+  const missed = due.filter(
+    (event) => Number(event.position) <= through && !acknowledged.has(String(cursors.get(event))),
+  )
   if (missed.length > 0)
     find(
       'undelivered',

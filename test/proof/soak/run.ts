@@ -92,18 +92,19 @@ async function soak(
   for (const what of left) findings.push({ rule: 'rest', what })
   say(left.length === 0 ? `at rest after ${(tookMs / 1_000).toFixed(1)} s` : `not at rest: ${left.length} things left`)
   clearInterval(told)
+  const [placed] = await sql`select max(position)::int as last from event`
+  // What was given its position last has yet to travel; loops go on meanwhile.
+  await pause(2_000)
+  rested.abort()
+  await Promise.all([hurried, ...followers.map(({ left: gone }) => gone)])
   const events =
     (await sql`select id, position, team_id as "teamId", subject_type as "subjectType", subject_id as "subjectId", kind,
     to_state as "to", actor_kind as "actorKind", request_id as "requestId", operation_id as "operationId", transition_id as "transitionId"
     from event order by id`) as unknown as EventRow[]
   const operations = (await sql`select id, request_id as "requestId" from operation`) as unknown as OperationRow[]
-  // What was given its position last has yet to travel.
-  await pause(2_000)
-  rested.abort()
-  await Promise.all([hurried, ...followers.map(({ left: gone }) => gone)])
   findings.push(...judge(history.lines, { events, operations }, prefix))
-  for (const { heard } of followers) findings.push(...judgeFollower(heard, events))
-  for (const webhook of cast.watched) findings.push(...judgeReceiver(webhook, receiver.receipts, events))
+  for (const { heard } of followers) findings.push(...judgeFollower(heard, events, placed?.last))
+  for (const webhook of cast.watched) findings.push(...judgeReceiver(webhook, receiver.receipts, events, placed?.last))
   findings.push(...(await check(stage)))
   for (const n of stage.replicas.keys()) await stage.end(n, 'SIGTERM')
   findings.push(...stage.findings)
