@@ -83,7 +83,8 @@ export const settles =
       () => stage.control`with unpatient as (update instance set restart_due_at = now() - interval '1 second'
         where team_id = ${scene.teamId} and restart_due_at > now())
       update operation set due_at = now() - interval '1 second'
-      where team_id = ${scene.teamId} and state in ('PENDING', 'RUNNING', 'UNKNOWN') returning kind, state, outcome`
+      where team_id = ${scene.teamId} and subject_type = ${subjectType} and state in ('PENDING', 'RUNNING', 'UNKNOWN')
+      returning kind, state, outcome`
     for (let passes = 0; seat && passes < passesAtMost; passes++) {
       const left = await waiting()
       if (left.length === 0) return null

@@ -67,9 +67,11 @@ export class Scene {
   /** All rows, counters last. */
   rows(): (readonly [string, Row])[] {
     const used = counted(this.tables)
+    // The plan of a team that ends is closed.
+    const usual = this.tables.team?.[0]?.state === 'DELETING' ? 0 : cap
     const counters = usageKinds.map((kind) => {
       const [now, room] = [used[kind] ?? 0, this.room[kind]]
-      return { team_id: this.teamId, kind, used: now, cap: room === undefined ? cap : now + room }
+      return { team_id: this.teamId, kind, used: now, cap: room === undefined ? usual : now + room }
     })
     return Object.entries({ ...this.tables, plan_usage: counters }).flatMap(([table, rows]) =>
       rows.map((row) => [table, row] as const),
