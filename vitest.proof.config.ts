@@ -7,7 +7,7 @@ export default mergeConfig(
   { ...base, test: rest },
   defineConfig({
     test: {
-      maxConcurrency: 24,
+      maxConcurrency: 16,
       include: ['test/proof/**/*.proof.ts'],
       exclude: [],
       testTimeout: 600_000,

@@ -5,5 +5,5 @@ import explore from './vitest.explore.config.ts'
 
 export default mergeConfig(
   explore,
-  defineConfig({ test: { maxConcurrency: 24, include: ['test/explore/*.explore.ts', 'test/proof/**/*.proof.ts'] } }),
+  defineConfig({ test: { maxConcurrency: 16, include: ['test/explore/*.explore.ts', 'test/proof/**/*.proof.ts'] } }),
 )

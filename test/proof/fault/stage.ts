@@ -1,7 +1,7 @@
 // Where drivers go wrong: two replicas on one database and in one world of fakes whose calls wait until the cell that they belong
 // to has said what is to go wrong with them. Nothing here waits for time: back-offs, restarts and checks are made due by SQL.
 import postgres from 'postgres'
-import { vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { createFakeProvisioner, type FakeProvisioner } from '../../../src/drivers/provision/fake.ts'
 import { createFakeDriver, type FakeDriver } from '../../../src/drivers/runtime/fake.ts'
 import { createTestDatabase } from '../../database.ts'
@@ -9,7 +9,7 @@ import { ask, type FakeOutside, openFleet, type Replica } from '../fleet.ts'
 import type { Orders } from '../replica.ts'
 
 /** Waits until the condition holds, and returns what it returns. */
-export const until = <T>(condition: () => T | Promise<T>, timeout = 60_000): Promise<T> =>
+export const until = <T>(condition: () => T | Promise<T>, timeout = 180_000): Promise<T> =>
   vi.waitFor(condition, { timeout, interval: 120 })
 
 export type Row = Readonly<Record<string, unknown>>
@@ -76,10 +76,14 @@ export async function openFaultStage(orders: Orders = hasty) {
     async does(mutation: string, input: Row): Promise<string> {
       const type = capital(mutation)
       const subject = /Stack/.test(mutation) ? 'stack' : /Resource/.test(mutation) ? 'resource' : 'deployment'
-      const answer = await data(
-        `mutation ($input: ${type}Input!) { ${mutation}(input: $input) { ... on ${type}Payload { ${subject} { id } } ... on Refusal { code message } } }`,
-        { input },
-      )
+      const query = `mutation ($input: ${type}Input!) { ${mutation}(input: $input) { ... on ${type}Payload { ${subject} { id } } ... on Refusal { code message } } }`
+      const whole = { ...input, idempotencyKey: crypto.randomUUID() }
+      // On a machine that has more to do than it can a caller is told to come back.
+      const answer = await until(async () => {
+        const told = await data(query, { input: whole })
+        expect(told[mutation]?.code).not.toBe('TEMPORARILY_UNAVAILABLE')
+        return told
+      })
       const id = (answer[mutation]?.[subject] as Row | undefined)?.id
       if (typeof id !== 'string') throw new Error(`${mutation} was answered with ${JSON.stringify(answer)}`)
       return id
