@@ -166,7 +166,8 @@ const sweep: Scenario = {
   hurry: ({ sql }) => sql`update orphan set claimed_until = now() where claimed_until > now()`,
 }
 
-const trimmed = ['trimIdempotencyKeys', 'trimEvents', 'trimOperations', 'trimWebhookDeliveries', 'trimInstances']
+const ended = ['Operation', 'WebhookDelivery', 'Instance'].map((entity) => `trimEnded.${entity}`)
+const trimmed = ['trimIdempotencyKeys', 'trimEvents', ...ended]
 /** Keys that are too old; and all else that is kept for a time is looked at, too. */
 const trim: Scenario = {
   of: 'trim',
