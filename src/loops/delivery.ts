@@ -66,7 +66,7 @@ export async function deliver(row: Delivery, draft: Draft, claimedAt: number, to
     log.warn('a claimed delivery was not sent in time', facts)
     return false
   }
-  const ending = endingOf(row, await attempt(row, draft, tools), timing.retryMs)
+  const ending = endingOf(row, draft, await attempt(row, draft, tools), timing.retryMs)
   const stored = await store(row, ending, claimedAt + timing.leaseMs, tools)
   const outcome = stored ? ending.outcome : 'lost'
   log.info('delivery', { ...facts, outcome })
@@ -115,7 +115,9 @@ interface Ending {
   readonly values: Readonly<Record<string, string | number | null>>
 }
 
-function endingOf(row: Delivery, attempt: Attempt, retryMs: readonly number[]): Ending {
+function endingOf(row: Delivery, { url }: Draft, attempt: Attempt, retryMs: readonly number[]): Ending {
+  // What was heard is of the address that was asked, which may be another one by now.
+  const { webhookId } = row
   const status = attempt.kind === 'hopeless' ? null : attempt.status
   const end = (outcome: DeliveryOutcome, rule: unknown, more = {}): Ending => ({
     outcome,
@@ -123,14 +125,14 @@ function endingOf(row: Delivery, attempt: Attempt, retryMs: readonly number[]): 
     values: { status, outcome: attempt.kind === 'delivered' ? null : attempt.reason, ...more },
   })
   if (attempt.kind === 'delivered') return end('delivered', markDelivered)
-  if (status === 410) return end('gone', buryWithWebhook, { webhookId: row.webhookId })
+  if (status === 410) return end('gone', buryWithWebhook, { webhookId, url })
   if (attempt.kind === 'hopeless') return end('dead', buryDelivery)
   const longestMs = retryMs[row.attempt - 1]
-  if (longestMs === undefined) return end('dead', buryUnheard, { webhookId: row.webhookId })
+  if (longestMs === undefined) return end('dead', buryUnheard, { webhookId, url })
   // Full jitter: those that failed together do not come back together.
   return end('failed', postponeDelivery, {
     afterMs: Math.round(Math.random() * longestMs),
-    webhookId: row.webhookId,
+    webhookId,
     subjectId: row.subjectId,
   })
 }

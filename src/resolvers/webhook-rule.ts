@@ -74,11 +74,15 @@ export const enableWebhook = change('enableWebhook', (found) => ({
   cursor: sql`case when ${isTold(sql`${found.state}`)} then ${found.cursor} else greatest(${found.cursor}, ${newest}) end`,
 }))('enableWebhook')
 
+/** Only of the address that was asked can be said what was heard; after a change the delivery goes to the new one. */
+const isAsked = ({ url }: Pick<typeof webhook, 'url'>) => sql`${url} = ${textParam('url')}`
+
 /** Its receiver has said that it is gone for good; goes with the end of the delivery that heard it. */
 export const isGone: Part<typeof webhook> = {
   ...part,
   action: 'disableWebhook',
   where: eq(webhook.id, textParam('webhookId')) as SQL,
+  guard: isAsked,
   set: () => ({ stateReason: sql`'its receiver answered 410 Gone'` }),
 }
 
@@ -96,6 +100,7 @@ export const hasFailed = defineCarried<typeof webhook>({
   ...part,
   action: 'disableWebhook',
   where: sql`${webhook.id} = ${textParam('webhookId')} and ${isTold(sql`${webhook.state}`)} and ${noneArrives}`,
+  guard: isAsked,
   set: () => ({ stateReason: sql.raw(`'the last ${deadInARow} deliveries in a row ended DEAD'`) }),
 })
 

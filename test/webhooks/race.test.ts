@@ -251,3 +251,25 @@ test('a call that won is repeated as it was won, though its address may not be c
   })
   expect(await createWebhook(context, { ...input, idempotencyKey: null })).toMatchObject({ refusal: 'AddressRefused' })
 })
+
+test('an address that is given up while it answers 410 does not take the new one with it', async () => {
+  const play = async (on: Stage, ...mutations: Mutation[]) => {
+    const { receiver, answer } = await held(on)
+    const next = await on.receiver()
+    const { id } = await on.webhook(receiver)
+    await on.happens(subject())
+    const replica = on.replica(mutations.length > 0 ? { wrap: mutating(...mutations) } : {})
+    await until(() => expect(receiver.received).toHaveLength(1))
+    await updateWebhook(on.context, { id, url: `http://127.0.0.1:${next.port}/hook` })
+    await answer(0, 410)
+    await until(() => expect(replica.lines.some((line) => / outcome=(lost|gone)/.test(line))).toBe(true))
+    await leaseIsOver(on, id)
+    const [{ state } = { state: '' }] = await on.sql`select state from webhook where id = ${id}`
+    if (state === 'ACTIVE') await on.untilStates(id, 'DELIVERED')
+    await replica.drain()
+    return { state, heard: next.received.length }
+  }
+  expect(await play(stage)).toEqual({ state: 'ACTIVE', heard: 1 })
+  const careless = { name: 'buryWithWebhook', from: '."url" = ', to: '."url" is not null and \'\' <> ' }
+  expect(await play(bare, careless)).toEqual({ state: 'DISABLED', heard: 0 })
+})

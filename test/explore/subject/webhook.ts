@@ -108,6 +108,7 @@ export const webhookSubjects: readonly Subject[] = [
     name: 'delivery.gone',
     scene: (scene) => told(scene, 410, {}, {}, {}),
     actors: { ...only('update', 'enable', 'delete'), drop: fansOut('dropDelivery'), deliver: delivers },
+    settles: settlesDeliveries,
   },
   {
     name: 'delivery.abandoned',
