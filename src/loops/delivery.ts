@@ -66,7 +66,9 @@ export async function deliver(row: Delivery, draft: Draft, claimedAt: number, to
     log.warn('a claimed delivery was not sent in time', facts)
     return false
   }
-  const ending = endingOf(row, draft, await attempt(row, draft, tools), timing.retryMs)
+  const tried = await attempt(row, draft, tools)
+  if (tried.kind === 'unwanted') return false
+  const ending = endingOf(row, draft, tried, timing.retryMs)
   const stored = await store(row, ending, claimedAt + timing.leaseMs, tools)
   const outcome = stored ? ending.outcome : 'lost'
   log.info('delivery', { ...facts, outcome })
@@ -74,7 +76,8 @@ export async function deliver(row: Delivery, draft: Draft, claimedAt: number, to
   return ending.outcome === 'delivered'
 }
 
-type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string }
+/** `unwanted`: its webhook was deleted meanwhile, and what is open of it is being dropped. */
+type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string } | { readonly kind: 'unwanted' }
 
 async function attempt(
   row: Delivery,
@@ -92,8 +95,7 @@ async function attempt(
       return { kind: 'failed', status: null, reason: 'Its signing secret cannot be opened now.' }
     }
   }
-  // Deleted meanwhile: what is on its way is being dropped.
-  if (secrets.length === 0) return { kind: 'hopeless', reason: 'Its signing secret is erased.' }
+  if (secrets.length === 0) return { kind: 'unwanted' }
   const { url } = draft
   const payload = payloadOf(draft.event)
   return await post({ url, id: row.messageId, payload, secrets }, { ...posting, limitMs: timing.limitMs })
@@ -115,7 +117,12 @@ interface Ending {
   readonly values: Readonly<Record<string, string | number | null>>
 }
 
-function endingOf(row: Delivery, { url }: Draft, attempt: Attempt, retryMs: readonly number[]): Ending {
+function endingOf(
+  row: Delivery,
+  { url }: Draft,
+  attempt: Exclude<Attempt, { kind: 'unwanted' }>,
+  retryMs: readonly number[],
+): Ending {
   // What was heard is of the address that was asked, which may be another one by now.
   const { webhookId } = row
   const status = attempt.kind === 'hopeless' ? null : attempt.status

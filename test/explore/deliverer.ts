@@ -59,6 +59,9 @@ export const fansOut = (...names: string[]): Actor => ({
 export async function settlesDeliveries(play: Play): Promise<null> {
   const [seat] = play.stage.seats
   if (!seat) return null
+  // Whoever was at it has ended by now.
+  await play.stage.control`update webhook_delivery set due_at = now() - interval '1 second'
+    where team_id = ${play.scene.teamId} and state = 'SENDING'`
   await pass(play, seat.db)
   while ((await deliverDue(play, seat)) > 0);
   await pass(play, seat.db)

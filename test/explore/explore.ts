@@ -41,7 +41,9 @@ export class Meeting {
   readonly #cast: Cast
   readonly #actors: readonly Actor[]
   readonly #all: readonly number[]
-  #serials: Promise<Serial[]> | undefined
+  /** Orders of two that go many steps are too many: those that change sides once, and twice where none of those explains. */
+  readonly #changesAtMost: readonly number[]
+  readonly #serials = new Map<number, Promise<Serial[]>>()
   readonly #flaws = new WeakMap<Played, string[]>()
 
   constructor(stage: Stage, subject: Subject, cast: Cast) {
@@ -50,6 +52,8 @@ export class Meeting {
     this.#cast = cast
     this.#all = cast.map((_, at) => at)
     this.#actors = cast.map((name) => subject.actors[name] ?? unknownActor(subject, name))
+    const manyStepped = this.#actors.filter(({ kind }) => kind === 'runner').length > 1
+    this.#changesAtMost = manyStepped ? [1, 2] : [Number.POSITIVE_INFINITY]
     this.name = `${subject.name}/${cast.join('+')}`
   }
 
@@ -57,8 +61,7 @@ export class Meeting {
   async explore({ bound, random = 0, seed = 1, atMost = Number.POSITIVE_INFINITY }: How = {}): Promise<Explored> {
     const started = performance.now()
     let schedules = 0
-    this.#serials ??= this.#serial()
-    const early = await this.#serials.then(
+    const early = await this.#serial(this.#changesAtMost[0]).then(
       () => null,
       (error: unknown) => this.#raceless(error),
     )
@@ -90,19 +93,30 @@ export class Meeting {
   /** One schedule, on a scene of its own, and what is wrong with it. */
   readonly run: Run = async (choose) => {
     const { played, outcome, flaws } = await this.#play(this.#all, choose)
-    if (flaws.length === 0) {
-      this.#serials ??= this.#serial()
-      const serials = await this.#serials
-      const whole = serials.filter(({ cast }) => cast.length === this.#all.length)
-      if (!explained(outcome, serials, this.#actors))
-        flaws.push(`no order explains ${show(outcome)}`, ...new Set(whole.map(show)))
-    }
+    if (flaws.length === 0) flaws.push(...(await this.#unexplained(outcome)))
     this.#flaws.set(played, flaws)
     return played
   }
 
+  /** Nothing where some order explains it; else what it is, and what orders come to. */
+  async #unexplained(outcome: Outcome): Promise<string[]> {
+    let whole: Serial[] = []
+    for (const changes of this.#changesAtMost) {
+      const serials = await this.#serial(changes)
+      if (explained(outcome, serials, this.#actors)) return []
+      whole = serials.filter(({ cast }) => cast.length === this.#all.length)
+    }
+    return [`no order explains ${show(outcome)}`, ...new Set(whole.map(show))]
+  }
+
+  #serial(changes = Number.POSITIVE_INFINITY): Promise<Serial[]> {
+    const known = this.#serials.get(changes) ?? this.#playSerial(changes)
+    this.#serials.set(changes, known)
+    return known
+  }
+
   /** What comes of the tasks, and of each choice of some of them, where nothing races. */
-  async #serial(): Promise<Serial[]> {
+  async #playSerial(changes: number): Promise<Serial[]> {
     const serials: Serial[] = []
     for (const cast of casts(this.#all.length)) {
       const outcomes = new WeakMap<Played, Outcome>()
@@ -112,7 +126,7 @@ export class Meeting {
         outcomes.set(played, outcome)
         return played
       }
-      for await (const played of everySchedule(run)) {
+      for await (const played of everySchedule(run, changes)) {
         serials.push({ ...(outcomes.get(played) as Outcome), cast, schedule: played.schedule })
       }
     }

@@ -11,6 +11,8 @@ import { subjectNamed, subjects, triples } from './subject/all.ts'
 const random = Number(process.env.PAWL_ROUNDS ?? 100)
 /** Of two that go many steps, and of triples: those schedules that preempt at most so often. */
 const bound = 2
+/** Of two that go many steps, so many of those. */
+const atMost = 300
 /** So many files share them: see part-*.explore.ts. */
 const parts = 6
 
@@ -31,7 +33,7 @@ function plan(): Planned[] {
   })
   const pairs = subjects.flatMap(({ name, actors }) =>
     pairsOf(actors).map((cast) =>
-      planned(name, cast, cast.every((one) => actors[one]?.kind === 'runner') ? { bound } : {}),
+      planned(name, cast, cast.every((one) => actors[one]?.kind === 'runner') ? { bound, atMost } : {}),
     ),
   )
   const threes = triples.map(([subject, ...cast]) => planned(subject, cast, { bound, random }))

@@ -24,14 +24,14 @@ const changes: Readonly<Record<string, Actor>> = {
   delete: calls((context, ids) => deleteWebhook(context, hook(ids))),
 }
 const only = (...names: string[]) => Object.fromEntries(names.map((each) => [each, changes[each] as Actor]))
-/** The webhook in its answer is as it is by then, which is no part of what was decided. */
+/** Webhook and delivery in its answer are as they are by then, which is no part of what was decided. */
 const redeliver = (which: string, key?: string) =>
   calls(async (context, ids) => {
     const answer = await redeliverWebhookEvent(context, {
       id: String(ids[which]),
       ...(key ? { idempotencyKey: key } : {}),
     })
-    return 'refusal' in answer ? answer : { ...answer, webhook: null }
+    return 'refusal' in answer ? answer : { ...answer, webhook: null, delivery: null }
   })
 
 const subjectId = 'dep_told'
