@@ -43,7 +43,7 @@ export interface Seat {
 /** Conflicts that PostgreSQL reports are repeated as often as the product's client does. */
 const repeatsAtMost = 3
 const isRead = (sql: string) =>
-  /^\s*(\/\*.*?\*\/\s*)?select\b/i.test(sql) && !/\bfor (no key )?(update|share)\b/i.test(sql)
+  /^\s*(\/\*[^*]*\*\/\s*)?select\b/i.test(sql) && !/\bfor (no key )?(update|share)\b/i.test(sql)
 
 /** Opens a seat; `wrap` stands between the gate and the connection, and may rewrite statements. */
 export async function openSeat(

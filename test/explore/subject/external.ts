@@ -61,7 +61,9 @@ export const externalSubjects: readonly Subject[] = [
     name: 'external.left',
     scene: (scene) => {
       const id = scene.deployment({ state: 'DELETED', state_changed_at: hoursFromNow(-1) })
-      return { ids: { unit: scene.external({ subject_type: 'Deployment', subject_id: id }) } }
+      return {
+        ids: { unit: scene.external({ subject_type: 'Deployment', subject_id: id, heartbeat_at: hoursFromNow(0) }) },
+      }
     },
     actors: { ...beats, reconcile: settlesExternal('removeLeftInstance') },
   },

@@ -90,6 +90,7 @@ export const webhookSubjects: readonly Subject[] = [
     name: 'delivery.failing',
     scene: (scene) => told(scene, 500, {}, ended('DEAD'), {}, {}),
     actors: { ...only('disable', 'delete'), redeliver: redeliver('delivery1'), deliver: delivers },
+    settles: settlesDeliveries,
   },
   {
     name: 'delivery.unheard',
@@ -99,10 +100,10 @@ export const webhookSubjects: readonly Subject[] = [
     },
     actors: {
       ...only('disable', 'enable', 'delete'),
-      redeliver: redeliver('delivery1'),
       drop: fansOut('dropDelivery'),
       deliver: delivers,
     },
+    settles: settlesDeliveries,
   },
   {
     name: 'delivery.gone',
