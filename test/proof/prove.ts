@@ -39,7 +39,8 @@ const run: Proof = {
   minutes: minutes(),
   seen: gather(folder),
 }
-rmSync(folder, { recursive: true })
+if (held) rmSync(folder, { recursive: true })
+else say(`What was seen is kept in ${folder}`)
 if (held && write) {
   writeFileSync(data, `${JSON.stringify(run)}\n`)
   writeFileSync(page, pageOf(run))
