@@ -1,6 +1,7 @@
 // `npm run prove`: everything that is proved, in under half an hour on two cores, and the page that tells of it. The tests of the
 // proof first, then the soak; what they have seen is compared with docs/proof.json, which docs/proof.md is made of. `--write`
-// puts this run in the place of the last one; whatever else is given goes to vitest. Exit code 1 when anything does not hold.
+// puts this run in the place of the last one, `--page` only writes the page of the last one anew; whatever else is given goes to
+// vitest. Exit code 1 when anything does not hold.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
@@ -14,6 +15,11 @@ const soak = { minutes: 4, seed: 1 }
 
 const given = process.argv.slice(2)
 const write = given.includes('--write')
+const last = () => JSON.parse(readFileSync(data, 'utf8')) as Proof
+if (given.includes('--page')) {
+  writeFileSync(page, pageOf(last()))
+  process.exit()
+}
 const folder = mkdtempSync(join(tmpdir(), 'pawl-prove-'))
 const started = performance.now()
 const say = (line: string) => process.stdout.write(`${line}\n`)
@@ -46,7 +52,7 @@ if (held && write) {
   writeFileSync(page, pageOf(run))
   say(`docs/proof.md tells of this run`)
 } else if (held) {
-  const missing = lost(JSON.parse(readFileSync(data, 'utf8')) as Proof, run)
+  const missing = lost(last(), run)
   for (const line of missing)
     say(`docs/proof.md tells of ${line}, which this run did not show: npm run prove -- --write`)
   if (missing.length > 0) process.exitCode = 1

@@ -96,6 +96,8 @@ const ofResource = (
   first: (stage: Stage, caller: Caller, id: string) => Promise<unknown> = async () => {},
 ): Scenario => ({
   of: kind,
+  // Of the loop that measures, whose deaths are played by themselves.
+  byChance: ['storeSize'],
   async prepare(stage, caller, nth) {
     const id = await makes(stage, caller, nth, kind)
     await reaches(stage, 'resource', id, { state: 'ACTIVE' })
