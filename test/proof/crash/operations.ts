@@ -97,7 +97,7 @@ const ofResource = (
 ): Scenario => ({
   of: kind,
   // Of the loop that measures, whose deaths are played by themselves.
-  byChance: ['storeSize'],
+  byChance: ['storeSize', 'suspendResource', 'releaseResource'],
   async prepare(stage, caller, nth) {
     const id = await makes(stage, caller, nth, kind)
     await reaches(stage, 'resource', id, { state: 'ACTIVE' })
