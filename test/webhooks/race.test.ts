@@ -1,7 +1,7 @@
 // Webhooks under crashes and beside each other: what was stored is sent though the sender dies, nothing is stored twice or left
 // out, and one delivery is sent by one replica at a time. Each guard is taken out once, to see that its test fails then.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { createWebhook, updateWebhook, type WebhookPayload } from '../../src/resolvers/webhook.ts'
+import { createWebhook, deleteWebhook, updateWebhook, type WebhookPayload } from '../../src/resolvers/webhook.ts'
 import { createGates, hold, holdRow, type Mutation, mutating, stalling, untilBlocked } from '../interleave.ts'
 import { until } from '../loops/fixture.ts'
 import { contextFor } from '../row.ts'
@@ -273,4 +273,19 @@ test('an address that is given up while it answers 410 does not take the new one
   expect(await play(stage)).toEqual({ state: 'ACTIVE', heard: 1 })
   const careless = { name: 'buryWithWebhook', from: '."url" = ', to: '."url" is not null and \'\' <> ' }
   expect(await play(bare, careless)).toEqual({ state: 'DISABLED', heard: 0 })
+})
+
+test('what was claimed when its webhook was deleted is dropped, and not called dead', async () => {
+  const receiver = await stage.receiver()
+  const { id } = await stage.webhook(receiver)
+  await stage.happens(subject())
+  const gates = createGates()
+  const gate = gates.park('read:webhook.drafts')
+  const replica = stage.replica({ wrap: gates.wrap })
+  await gate.reached
+  await deleteWebhook(stage.context, { id })
+  gate.release()
+  await stage.untilStates(id, 'DROPPED')
+  expect(receiver.received).toEqual([])
+  await replica.drain()
 })
