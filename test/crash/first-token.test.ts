@@ -43,7 +43,7 @@ test('a first start that finds its port in use leaves the token to the next one'
   }
 
   try {
-    expect(await start(port)).toMatch(/^Pawl did not start: PAWL_PORT is \d+, which another process uses/)
+    expect(await start(port)).toMatch(/^Pawl did not start: PAWL_PORT is \d+, which another process uses/m)
     expect(await start(0)).toMatch(/^Token: pawl_\w+$/m)
     expect(await start(0)).toMatch(/^The token is the one that the first start on this data printed\.$/m)
   } finally {
