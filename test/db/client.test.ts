@@ -158,9 +158,12 @@ describe('faults', () => {
     for (const begin of ['BEGIN', 'START TRANSACTION', `SET lock_timeout = 0`]) {
       await expect(probe.pool.db.execute(sql.raw(begin))).rejects.toMatchObject({ kind: 'bug' })
     }
-    const open = await probe.stranger`SELECT 1 FROM pg_stat_activity
-      WHERE datname = current_database() AND application_name = 'pawl-api' AND state LIKE 'idle in%'`
-    expect(open).toHaveLength(0)
+    // Each such connection is cut off; its server process sees that a moment later.
+    await vi.waitFor(async () => {
+      const open = await probe.stranger`SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'pawl-api' AND state LIKE 'idle in%'`
+      expect(open).toHaveLength(0)
+    })
   })
 
   test('statement_timeout without a lock is unavailable, and the connection stays', async () => {
