@@ -67,7 +67,7 @@ export async function deliver(row: Delivery, draft: Draft, claimedAt: number, to
     return false
   }
   const tried = await attempt(row, draft, tools)
-  if (tried.kind === 'unwanted') return false
+  if (tried === null) return false
   const ending = endingOf(row, draft, tried, timing.retryMs)
   const stored = await store(row, ending, claimedAt + timing.leaseMs, tools)
   const outcome = stored ? ending.outcome : 'lost'
@@ -76,14 +76,14 @@ export async function deliver(row: Delivery, draft: Draft, claimedAt: number, to
   return ending.outcome === 'delivered'
 }
 
-/** `unwanted`: its webhook was deleted meanwhile, and what is open of it is being dropped. */
-type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string } | { readonly kind: 'unwanted' }
+type Attempt = Posted | { readonly kind: 'hopeless'; readonly reason: string }
 
+/** Null where its webhook was deleted meanwhile: what is open of it is being dropped. */
 async function attempt(
   row: Delivery,
   draft: Draft,
   { sealing, log, timing, posting }: DeliveryTools,
-): Promise<Attempt> {
+): Promise<Attempt | null> {
   if (!draft.event) return { kind: 'hopeless', reason: 'The log does not reach back to the event any more.' }
   const secrets: string[] = []
   for (const sealed of [draft.secret, draft.previousSecret]) {
@@ -95,7 +95,7 @@ async function attempt(
       return { kind: 'failed', status: null, reason: 'Its signing secret cannot be opened now.' }
     }
   }
-  if (secrets.length === 0) return { kind: 'unwanted' }
+  if (secrets.length === 0) return null
   const { url } = draft
   const payload = payloadOf(draft.event)
   return await post({ url, id: row.messageId, payload, secrets }, { ...posting, limitMs: timing.limitMs })
@@ -117,13 +117,8 @@ interface Ending {
   readonly values: Readonly<Record<string, string | number | null>>
 }
 
-function endingOf(
-  row: Delivery,
-  { url }: Draft,
-  attempt: Exclude<Attempt, { kind: 'unwanted' }>,
-  retryMs: readonly number[],
-): Ending {
-  // What was heard is of the address that was asked, which may be another one by now.
+/** What was heard is of the address that was asked, which may be another one by now. */
+function endingOf(row: Delivery, { url }: Draft, attempt: Attempt, retryMs: readonly number[]): Ending {
   const { webhookId } = row
   const status = attempt.kind === 'hopeless' ? null : attempt.status
   const end = (outcome: DeliveryOutcome, rule: unknown, more = {}): Ending => ({
