@@ -60,11 +60,7 @@ export function prepareRule(db: PostgresJsDatabase, rule: Rule) {
   for (const { part, from, cte } of carried)
     ctes.push([cte, update(part, from, sql`${sources}, ${ident(from)}`, decides(part, from))])
   ctes.push(...bears.map((born, at) => bear(born, at, sql`go join found on found.id = go.subject_id`, foundRow)))
-  const work = workOf([
-    { cte: 'moved', part: subject },
-    ...(also ? [{ cte: 'moved_also', part: also }] : []),
-    ...bears.map((part, at) => ({ cte: `born_${at}`, part })),
-  ])
+  const work = workOfRule(rule)
   if (work) ctes.push(['queued', queue(work, rule.dueAt)])
   const records = [record(subject, 'moved', 'found', work, rule.data?.(foundRow))]
   if (also) records.push(record(also, 'moved_also', 'found_also', work))
@@ -143,6 +139,16 @@ function workOf(moves: readonly { cte: string; part: { machine: Machine; action:
   if (more.length > 0) throw new Error('of all moves of a rule one has an effect at most')
   return work ?? null
 }
+
+const workOfRule = ({ subject, also, bears = [] }: Rule): Accepts | null =>
+  workOf([
+    { cte: 'moved', part: subject },
+    ...(also ? [{ cte: 'moved_also', part: also }] : []),
+    ...bears.map((part, at) => ({ cte: `born_${at}`, part })),
+  ])
+
+/** Whether the rule accepts an operation for each row that it moves, which then needs an id. */
+export const acceptsWork = (rule: Rule): boolean => workOfRule(rule) !== null
 
 /** A row that is born with the move; `source` yields a row, `found`, only when the move is made. */
 function bear(born: Born, at: number, source: SQL, found: LifecycleTable): [string, SQL] {

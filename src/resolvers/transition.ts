@@ -10,7 +10,7 @@ import type { LifecycleTable } from '../db/tables.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { answeredBefore, lookUpLost } from './read-back.ts'
 import type { Birth, Row, Rule } from './transition-rule.ts'
-import { moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
+import { acceptsWork, moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
 export type { Birth, Born, Part, Row, Rule, Take } from './transition-rule.ts'
 export { defineBirth, defineBorn, defineCarried, defineRule } from './transition-rule.ts'
@@ -139,9 +139,9 @@ export async function transitionEach<T extends LifecycleTable>(
   call: Call,
   limit: number,
 ): Promise<Moved<T>[]> {
-  const statement = statementOf(db, rule.name, () => prepareRule(db, rule as unknown as Rule))
-  const accepts = [rule.subject, rule.also, ...(rule.bears ?? [])].some((part) => part && moveOf(part).effect)
-  const rows = (await statement.execute({ ...parameters(call, accepts ? limit : 0), limit })) as FoundRow[]
+  const known = rule as unknown as Rule
+  const statement = statementOf(db, rule.name, () => prepareRule(db, known))
+  const rows = (await statement.execute({ ...parameters(call, acceptsWork(known) ? limit : 0), limit })) as FoundRow[]
   return rows.filter((row) => row.moved).map((row) => moved<T, LifecycleTable>(row))
 }
 
