@@ -1,12 +1,12 @@
 // The check as its users run it: beside a server that really runs things, it finds nothing; and it finds what was planted, in the
 // rows, among the processes of the machine, on the server of the resources and in a log of drivers.
-import { spawn } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { driverLogLine } from '../../src/drivers/driver-log.ts'
 import { type Machine, openMachine, type Server, until } from '../crash/server.ts'
+import { runToEnd } from '../program.ts'
 import { settled } from './damage.ts'
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 })
@@ -40,15 +40,7 @@ afterAll(async () => {
 
 /** Runs it to its end. */
 async function check(...args: string[]) {
-  const child = spawn(process.execPath, [program, ...args], { env: machine.env })
-  let [out, err] = ['', '']
-  child.stdout.on('data', (data) => {
-    out += data
-  })
-  child.stderr.on('data', (data) => {
-    err += data
-  })
-  const code = await new Promise<number | null>((done) => child.once('close', done))
+  const { code, out, err } = await runToEnd(program, args, machine.env)
   const lines = settled(out, ids).trimEnd().split('\n')
   const found = lines.filter((line) => !/; (nothing|\d+) found$/.test(line))
   return { code, lines, found, err }

@@ -14,6 +14,7 @@ import { sequenceEvents } from '../../src/resolvers/event.ts'
 import { bootstrap } from '../../src/resolvers/first-team.ts'
 import { trimEvents } from '../../src/resolvers/trim.ts'
 import { createTeam, superuser } from '../fixture.ts'
+import { type Ended, runToEnd } from '../program.ts'
 import { type Api, openApi } from '../schema/api.ts'
 import { tell } from './fixture.ts'
 
@@ -41,26 +42,11 @@ afterAll(async () => {
   await api.close()
 })
 
-interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
 /** Runs a program to its end, in the environment of an operator. */
 async function run(program: string, args: string[] = [], env: Record<string, string> = {}): Promise<Ended> {
   const outside = { DATABASE_URL: api.database.url, PAWL_SECRET_KEYS: `a:${randomBytes(32).toString('base64')}` }
-  const child = spawn(process.execPath, [join(source, `${program}.ts`), ...args], {
-    env: { PATH: String(process.env.PATH), ...('PAWL_DATA_DIR' in env ? {} : outside), ...env },
-  })
-  let [out, err] = ['', '']
-  child.stdout.on('data', (data) => {
-    out += data
-  })
-  child.stderr.on('data', (data) => {
-    err += data
-  })
-  const code = await new Promise<number | null>((done) => child.once('close', done))
-  return { code, out, err }
+  const own = 'PAWL_DATA_DIR' in env ? {} : outside
+  return await runToEnd(join(source, `${program}.ts`), args, { PATH: String(process.env.PATH), ...own, ...env })
 }
 const exported = async (...args: string[]) => {
   const { code, out, err } = await run('export-events', args)

@@ -4,6 +4,9 @@ import { subjectNamed } from '../subject/all.ts'
 import { both, type Mutant, rewritingAll, without } from './plant.ts'
 
 const flip = 'restartDeployment'
+/** The row moves, and the work that goes with it is not stored. */
+const acceptsNothing = (rule: RegExp) =>
+  rewritingAll(rule, /(insert into "operation" .*? from "moved")(?= returning )/s, '$1 where false')
 const unit = subjectNamed('unit.gone')
 
 export const instanceMutants: readonly Mutant[] = [
@@ -19,33 +22,21 @@ export const instanceMutants: readonly Mutant[] = [
     races: ['R59', 'R78'],
     subject: unit,
     cast: ['reconcile', 'redeploy'],
-    wrap: rewritingAll(
-      /^restartDeployment$/,
-      /(insert into "operation" .*? from "moved")(?= returning )/s,
-      '$1 where false',
-    ),
+    wrap: acceptsNothing(/^restartDeployment$/),
   },
   {
     name: 'accepted work is kept in memory',
     races: ['R78', 'R59'],
     subject: subjectNamed('deployment'),
     cast: ['redeploy', 'env'],
-    wrap: rewritingAll(
-      /^redeployDeployment$/,
-      /(insert into "operation" .*? from "moved")(?= returning )/s,
-      '$1 where false',
-    ),
+    wrap: acceptsNothing(/^redeployDeployment$/),
   },
   {
     name: 'what has expired runs on: its end is accepted by nobody',
     races: ['R55', 'R58'],
     subject: subjectNamed('deployment'),
     cast: ['expire', 'env'],
-    wrap: rewritingAll(
-      /^expireDeployment$/,
-      /(insert into "operation" .*? from "moved")(?= returning )/s,
-      '$1 where false',
-    ),
+    wrap: acceptsNothing(/^expireDeployment$/),
   },
   {
     name: 'an attempt is not counted where it is claimed',
