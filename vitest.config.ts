@@ -67,8 +67,8 @@ export default defineConfig({
     // Modules are loaded once per process: a test that replaces one belongs to the longer ones, which have theirs to themselves.
     isolate: false,
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 20_000,
   },
 })

@@ -223,7 +223,10 @@ test.each([
 ])('a driver that answers %s has an unknown outcome', async (_what, answer) => {
   const { lines } = answering('ensure', answer)
   const id = await stage.deploy()
-  expect(await stage.work(id, 'UNKNOWN')).toMatchObject({ outcome: 'the driver failed without an answer', failures: 1 })
+  // It may have been tried again before we came to look.
+  const { outcome, failures } = await stage.work(id, 'UNKNOWN')
+  expect(outcome).toBe('the driver failed without an answer')
+  expect(failures).toBeGreaterThan(0)
   expect((await stage.deployment(id)).state).toBe('DEPLOYING')
   expect(lines.join()).toMatch(/a driver gave no answer/)
 })

@@ -57,7 +57,7 @@ export interface DeploymentSeen {
   readonly instanceId: string | null
 }
 
-export const quiet = { timeout: 15_000, interval: 10 }
+export const quiet = { timeout: 30_000, interval: 10 }
 /** Waits until the condition holds, and returns what it returns. */
 export const until = <T>(condition: () => T | Promise<T>): Promise<T> => vi.waitFor(condition, quiet)
 
