@@ -67,6 +67,8 @@ export default defineConfig({
     // Modules are loaded once per process: a test that replaces one belongs to the longer ones, which have theirs to themselves.
     isolate: false,
     maxWorkers: 2,
+    // Who waits has patience: a busy machine is no failure.
+    expect: { poll: { timeout: 30_000, interval: 5 } },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,

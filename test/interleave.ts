@@ -2,11 +2,9 @@
 // contenders queue behind it one by one, each seen waiting through pg_blocking_pids, and are let go; gates park a statement
 // of a given name in the client; a mutant is the real statement with one guard rewritten, on the wire of one pool.
 import type postgres from 'postgres'
-import { vi } from 'vitest'
 import type { Channel } from '../src/db/client.ts'
 import { statementName } from '../src/db/session.ts'
-
-const seenWithin = { timeout: 5_000, interval: 5 }
+import { until } from './until.ts'
 
 export interface Hold {
   /** The stranger's own backend. */
@@ -64,13 +62,13 @@ export const holdKey = (stranger: postgres.Sql, actorId: string, mutation: strin
 
 /** Waits until so many backends that run a statement of this name are seen waiting for a lock; returns their pids. */
 export function untilBlocked(stranger: postgres.Sql, name: string, count = 1): Promise<number[]> {
-  return vi.waitFor(async () => {
+  return until(async () => {
     const rows = await stranger<{ pid: number }[]>`
       select pid from pg_stat_activity where datname = current_database() and state = 'active'
         and query like ${`/* ${name} */%`} and cardinality(pg_blocking_pids(pid)) > 0 order by query_start`
     if (rows.length !== count) throw new Error(`${rows.length} of ${count} statements ${name} wait for a lock`)
     return rows.map((row) => row.pid)
-  }, seenWithin)
+  })
 }
 
 /** A call that goes on while the test does other things: should it fail, it fails where it is awaited. */

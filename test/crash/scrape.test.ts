@@ -20,7 +20,7 @@ test('scrapes that wait for the counts of instances make neither readiness wait 
       expect(text).not.toContain('pawl_instances{')
     }
     await stall.release()
-    await expect.poll(async () => (await get('/metrics')).text(), { timeout: 20_000 }).toContain('pawl_instances{')
+    await expect.poll(async () => (await get('/metrics')).text()).toContain('pawl_instances{')
   } finally {
     await machine.dispose()
   }

@@ -4,10 +4,11 @@
 import { inspect } from 'node:util'
 import { sql } from 'drizzle-orm'
 import { boolean, integer, jsonb, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Channel, DatabaseFault } from '../../src/db/client.ts'
 import { ConnectionLost } from '../../src/db/fault.ts'
 import { lostSettings } from '../../src/db/settings.ts'
+import { until } from '../until.ts'
 import { addItem, faultOf, openProbe, type Probe, prepareAddItem, sleepOn, storedIds, warm } from './probe.ts'
 
 let probe: Probe
@@ -159,7 +160,7 @@ describe('faults', () => {
       await expect(probe.pool.db.execute(sql.raw(begin))).rejects.toMatchObject({ kind: 'bug' })
     }
     // Each such connection is cut off; its server process sees that a moment later.
-    await vi.waitFor(async () => {
+    await until(async () => {
       const open = await probe.stranger`SELECT 1 FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'pawl-api' AND state LIKE 'idle in%'`
       expect(open).toHaveLength(0)
@@ -225,7 +226,7 @@ test('connections are renewed with age, and closing lets running statements fini
   const pid = async () => (await pool.db.execute(sql`SELECT pg_backend_pid() AS pid`))[0]?.pid
   expect(await pid()).not.toBe(await pid())
   const running = sleepOn(pool, 0.2)
-  await vi.waitFor(() => expect(pool.stats().busy).toBe(1))
+  await until(() => expect(pool.stats().busy).toBe(1))
   await pool.close()
   expect(await running).toHaveLength(1)
   expect((await faultOf(sleepOn(pool, 0))).fault).toMatchObject({ kind: 'unavailable' })

@@ -9,9 +9,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/embedded.ts'
 import { isRunning } from '../../src/db/embedded-process.ts'
+import { until } from '../until.ts'
 
 const major = inject('postgresMajor')
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -116,7 +117,7 @@ test('after kill -9 of everything it starts again, with what was committed', asy
   await killAndWait(owner)
   kill(pid)
   // Killed is not gone yet: a start in between would adopt it, and start it again when it is gone.
-  await vi.waitFor(() => expect(isRunning(join(dataDir, 'postgres'), pid)).toBe(false))
+  await until(() => expect(isRunning(join(dataDir, 'postgres'), pid)).toBe(false))
   const again = await start()
   expect(again.adopted).toBe(false)
   expect(await ask(again.url, 'SELECT n FROM kept')).toBe(7)

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Nudge, openNudge } from '../../src/db/nudge.ts'
 import { createTestDatabase, type TestDatabase } from '../database.ts'
+import { until } from '../until.ts'
 import { startWireProxy, type WireProxy } from '../wire-proxy.ts'
 
 let database: TestDatabase
@@ -33,10 +34,10 @@ test('reaches listeners of other processes and its own, and only those of its ch
   await two.listen(atTwo)
   await other.listen(atOther)
   one.send()
-  await vi.waitFor(() => expect([atOne.mock.calls.length, atTwo.mock.calls.length]).toEqual([1, 1]))
+  await until(() => expect([atOne.mock.calls.length, atTwo.mock.calls.length]).toEqual([1, 1]))
   await stop()
   two.send()
-  await vi.waitFor(() => expect(atTwo).toHaveBeenCalledTimes(2))
+  await until(() => expect(atTwo).toHaveBeenCalledTimes(2))
   expect(atOne).toHaveBeenCalledTimes(1)
   expect(atOther).not.toHaveBeenCalled()
 })
@@ -47,7 +48,7 @@ test('a thousand calls become at most one NOTIFY per 20 ms', async () => {
   await line.listen(heard)
   proxy.reset()
   for (let i = 0; i < 1000; i++) line.send()
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(2))
+  await until(() => expect(heard).toHaveBeenCalledTimes(2))
   expect(proxy.counts().statements.filter((text) => text.startsWith('NOTIFY'))).toHaveLength(2)
 })
 
@@ -56,9 +57,9 @@ test('a cut connection comes back by itself and wakes its listeners', async () =
   const heard = vi.fn()
   await line.listen(heard)
   proxy.cut()
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(1), { timeout: 5000 })
+  await until(() => expect(heard).toHaveBeenCalledTimes(1))
   line.send()
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(2))
+  await until(() => expect(heard).toHaveBeenCalledTimes(2))
 })
 
 test('a listener that throws disturbs nobody', async () => {
@@ -69,7 +70,7 @@ test('a listener that throws disturbs nobody', async () => {
   })
   await line.listen(heard)
   line.send()
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledTimes(1))
+  await until(() => expect(heard).toHaveBeenCalledTimes(1))
 })
 
 test('without a server nothing fails and nothing hangs', async () => {

@@ -7,6 +7,7 @@ import postgres from 'postgres'
 import { expect, vi } from 'vitest'
 import { DatabaseFault, openPool, type Pool, type PoolOptions } from '../../src/db/client.ts'
 import { createTestDatabase } from '../database.ts'
+import { until } from '../until.ts'
 import { startWireProxy, type WireProxy } from '../wire-proxy.ts'
 
 export const SLOTS = 3
@@ -104,7 +105,7 @@ export async function wholeAgain(pool: Pool, slots = SLOTS): Promise<number> {
 
 /** Resolves with the backend's process id once a statement of this name runs, waiting for that event if given. */
 export async function untilRunning(stranger: postgres.Sql, name: string, waitEvent?: string): Promise<number> {
-  return await vi.waitFor(async () => {
+  return await until(async () => {
     const [row] = await stranger<{ pid: number }[]>`
       SELECT pid FROM pg_stat_activity
       WHERE datname = current_database() AND state = 'active' AND query LIKE ${`/* ${name} */%`}

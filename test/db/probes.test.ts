@@ -2,7 +2,8 @@
 // typed answer within its deadline, nothing wrong is stored, and the pool is whole again within 5 s. That the
 // process stays alive is shown by the runner, which fails on any unhandled error.
 
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../until.ts'
 import {
   addItem,
   DEADLINE_MS,
@@ -38,7 +39,7 @@ afterEach(async () => {
 describe('a backend is killed', () => {
   test('while idle: nobody notices', async () => {
     await terminate(probe.stranger)
-    await vi.waitFor(() => expect(probe.pool.stats()).toEqual({ idle: 0, busy: 0, waiting: 0, retired: SLOTS }))
+    await until(() => expect(probe.pool.stats()).toEqual({ idle: 0, busy: 0, waiting: 0, retired: SLOTS }))
     await Promise.all([1, 2, 3, 4, 5, 6].map((id) => addItem(probe.pool, id)))
     expect(await storedIds(probe.stranger)).toEqual([1, 2, 3, 4, 5, 6])
   })
@@ -78,7 +79,7 @@ describe('a backend is killed', () => {
 describe('the connection is reset', () => {
   test('while idle: nobody notices', async () => {
     probe.proxy.cut()
-    await vi.waitFor(() => expect(probe.pool.stats().idle).toBe(0))
+    await until(() => expect(probe.pool.stats().idle).toBe(0))
     await addItem(probe.pool, 1)
     expect(await storedIds(probe.stranger)).toEqual([1])
   })

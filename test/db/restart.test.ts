@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 import { openPool, type Pool } from '../../src/db/client.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/embedded.ts'
 import { openNudge } from '../../src/db/nudge.ts'
+import { until } from '../until.ts'
 import { addItem, DEADLINE_MS, faultOf, SLOTS, STATEMENT_TIMEOUT_MS, warm, wholeAgain } from './probe.ts'
 
 let dataDir: string
@@ -63,15 +64,12 @@ test('killed without notice under load: what was answered as stored is stored', 
   }
   const writers = Promise.all(Array.from({ length: 6 }, write))
   try {
-    await vi.waitFor(() => expect(outcomes.length).toBeGreaterThan(50))
+    await until(() => expect(outcomes.length).toBeGreaterThan(50))
     process.kill(server.pid, 'SIGKILL')
-    await vi.waitFor(() => expect(pool.stats().retired).toBeGreaterThanOrEqual(retiredBefore + SLOTS))
+    await until(() => expect(pool.stats().retired).toBeGreaterThanOrEqual(retiredBefore + SLOTS))
     const before = outcomes.length
     // The embedded server comes back by itself.
-    await vi.waitFor(() => expect(outcomes.slice(before).map(({ kind }) => kind)).toContain('stored'), {
-      timeout: 15_000,
-      interval: 100,
-    })
+    await until(() => expect(outcomes.slice(before).map(({ kind }) => kind)).toContain('stored'))
   } finally {
     running = false
     await writers
@@ -93,6 +91,6 @@ test('a nudge line finds its way back, and wakes its listeners when it does', as
   await server.stop()
   nudge.send()
   server = await start(port)
-  await vi.waitFor(() => expect(heard).toHaveBeenCalled(), { timeout: 10_000 })
+  await until(() => expect(heard).toHaveBeenCalled())
   await nudge.close()
 })

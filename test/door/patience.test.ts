@@ -104,6 +104,6 @@ test('clients that leave in the middle leave nothing behind, also no word in the
   }
   await served()
   const count = () => new Promise<number>((resolve) => api.server.http.getConnections((_, open) => resolve(open)))
-  await expect.poll(count, { timeout: 5_000 }).toBe(0)
+  await expect.poll(count).toBe(0)
   expect(api.logged).toEqual([])
 })

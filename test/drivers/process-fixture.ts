@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import type { RuntimeDriver, WorkloadRef } from '../../src/drivers/runtime/driver.ts'
 import { createProcessDriver, type ProcessDriverOptions } from '../../src/drivers/runtime/process.ts'
 import { processesOf, startMark } from '../../src/drivers/runtime/process-table.ts'
+import { until } from '../until.ts'
 import { calm, eventually, settle } from './runtime.conformance.ts'
 import type { InstanceHarness } from './runtime-instance.conformance.ts'
 
@@ -182,7 +183,7 @@ export async function createFixture(options: Partial<ProcessDriverOptions> = {})
         const fence = { operationId: 'op-end', attempt: 1, subjectId: state.subjectId, generation: 1_000_000 }
         expect(await settle(() => driver.remove(state, fence, calm))).toEqual({ kind: 'done', value: null })
       }
-      await vi.waitFor(async () => expect(await strays(base)).toEqual([]), { timeout: 5000 })
+      await until(async () => expect(await strays(base)).toEqual([]))
       await rm(base, { recursive: true, force: true })
     },
   }

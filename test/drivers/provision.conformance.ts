@@ -42,7 +42,7 @@ export const fenceOf = (
 
 /** Asks again as the provisioner says until it has an answer other than `working`. */
 export async function settle<T>(ask: () => Promise<Outcome<T>>): Promise<Exclude<Outcome<T>, { kind: 'working' }>> {
-  const giveUpAt = Date.now() + 15_000
+  const giveUpAt = Date.now() + 30_000
   for (;;) {
     const outcome = await ask()
     if (outcome.kind !== 'working') return outcome

@@ -2,9 +2,9 @@
 // memory of events, and nothing at all once a client has gone, however it went.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTeam } from '../fixture.ts'
+import { until } from '../until.ts'
 import type { Subscription } from './client.ts'
 import { type LiveStage, openLiveStage, openStreams } from './stage.ts'
-import { until } from './until.ts'
 
 let stage: LiveStage
 const open = async (options: Parameters<typeof openLiveStage>[0]) => {

@@ -2,8 +2,8 @@
 // out nobody. Whoever is turned away all the same is told why, and not that the database is away.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { statementName } from '../../src/db/session.ts'
+import { until } from '../until.ts'
 import { type LiveStage, openLiveStage, openStreams } from './stage.ts'
-import { until } from './until.ts'
 
 let stage: LiveStage
 beforeEach(async () => {

@@ -2,8 +2,8 @@
 // log here has seen all of it and waits. Then the stream is cut.
 import { expect } from 'vitest'
 import type { Answer, Api } from '../schema/api.ts'
+import { until } from '../until.ts'
 import { subscribe } from './client.ts'
-import { until } from './until.ts'
 
 /** `data` is undefined when nothing came. */
 export async function firstOf(

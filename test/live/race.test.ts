@@ -1,8 +1,8 @@
 // Streams against what happens at the same time: an object that changes while it is read, a database that fails while the log
 // is followed. What is sent never goes back, nothing is sent twice, and nothing is left out.
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { until } from '../until.ts'
 import { type LiveStage, openLiveStage } from './stage.ts'
-import { until } from './until.ts'
 
 let stage: LiveStage
 beforeEach(async () => {

@@ -3,8 +3,8 @@
 // they are cut off.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openMachine, type Server } from '../crash/server.ts'
+import { until } from '../until.ts'
 import { subscribe } from './client.ts'
-import { until } from './until.ts'
 
 const cuts = Number(process.env.PAWL_ROUNDS ?? 30)
 const clients = 4

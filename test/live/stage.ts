@@ -6,8 +6,8 @@ import { type Loop, startLoop } from '../../src/loops/loop.ts'
 import { sequenceLoop } from '../../src/loops/sequence.ts'
 import { keepingLog } from '../loops/fixture.ts'
 import { type Api, type ApiOptions, openApi } from '../schema/api.ts'
+import { until } from '../until.ts'
 import { type Asking, type Subscription, subscribe } from './client.ts'
-import { until } from './until.ts'
 
 export interface LiveStage {
   readonly api: Api

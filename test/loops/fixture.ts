@@ -2,7 +2,7 @@
 // a pool, a worker id and a script of its own. Nothing here waits for time: tests wait for what they want to see.
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import { openPool, type Pool, type PoolOptions } from '../../src/db/client.ts'
 import { newId } from '../../src/db/id.ts'
 import { createFakeDriver, type FakeDriver, type FakeDriverOptions } from '../../src/drivers/runtime/fake.ts'
@@ -17,6 +17,7 @@ import type { Database } from '../../src/resolvers/transition.ts'
 import { createTestDatabase } from '../database.ts'
 import { ownerActor, putOwner } from '../owner.ts'
 import { contextFor, testSealing } from '../row.ts'
+import { until } from '../until.ts'
 
 export interface Replica {
   readonly dispatcher: Dispatcher
@@ -57,9 +58,7 @@ export interface DeploymentSeen {
   readonly instanceId: string | null
 }
 
-export const quiet = { timeout: 30_000, interval: 10 }
-/** Waits until the condition holds, and returns what it returns. */
-export const until = <T>(condition: () => T | Promise<T>): Promise<T> => vi.waitFor(condition, quiet)
+export { until }
 
 /** A log that keeps its lines. */
 export function keepingLog(lines: string[]): Log {

@@ -1,7 +1,7 @@
 // The answer is lost after the statement was sent: the caller is told what really happened, or that it is not known; never
 // anything else. Replies are swallowed at the wire, after the commit; strangers hold what the look-up needs.
 import { setImmediate as turn } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Context } from '../../src/context.ts'
 import { openPool, type Pool } from '../../src/db/client.ts'
 import { isRefusal, type Refusal } from '../../src/refusals.ts'
@@ -11,6 +11,7 @@ import * as mutations from '../../src/resolvers/deployment.ts'
 import { createGates, holdRow, underWay, untilBlocked } from '../interleave.ts'
 import { chainOf, openWorld, operationsOf, outcomeOf, seen, type World } from '../races/world.ts'
 import { contextFor } from '../row.ts'
+import { until } from '../until.ts'
 import { startWireProxy, type WireProxy } from '../wire-proxy.ts'
 
 let world: World
@@ -96,7 +97,7 @@ describe('a reply that is lost after the commit', () => {
     await lost
     expect(await authenticate(pool.db, String(plaintext))).toMatchObject({ id: token.id })
     // The use is noted behind the request's back: its answer must not be the one that the next test loses.
-    await vi.waitFor(async () => {
+    await until(async () => {
       const [noted] = await world.stranger`select from api_token where id = ${token.id} and last_used_at is not null`
       if (!noted) throw new Error('the use of the token is not noted yet')
     })

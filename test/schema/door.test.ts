@@ -1,7 +1,8 @@
 // The front door: who is let in, what is refused before anything is run, and what an answer may never show.
 import { getIntrospectionQuery } from 'graphql'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createToken, superuser } from '../fixture.ts'
+import { until } from '../until.ts'
 import { type Api, openApi } from './api.ts'
 
 let api: Api
@@ -87,10 +88,10 @@ describe('who is let in', () => {
     const lastUsedAt = async () =>
       (await api.call('{ viewer { token { lastUsedAt } } }', {}, token)).data.viewer.token.lastUsedAt
     // It is noted behind the request's back: seen a moment later.
-    await vi.waitFor(async () => expect(await lastUsedAt()).toMatch(/Z$/))
+    await until(async () => expect(await lastUsedAt()).toMatch(/Z$/))
     const noted = await lastUsedAt()
     // A note of an earlier call may still be on its way; once none is, no further call makes one.
-    await vi.waitFor(async () => {
+    await until(async () => {
       api.forget()
       await api.call(query, {}, token)
       expect(api.names()).not.toContain('noteTokenUse')
