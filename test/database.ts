@@ -8,6 +8,9 @@ import { inject } from 'vitest'
 const OBJECT_IN_USE = '55006'
 const CLONE_TRIES = 50
 
+/** What pools of tests wait for, in ms: no shorter than any test needs, so that a busy machine turns nobody away. */
+export const patient = { statementTimeoutMs: 5_000, waitForSlotMs: 10_000, connectTimeoutMs: 10_000 } as const
+
 export interface TestDatabase {
   readonly url: string
   /** Ends its sessions and removes it. */

@@ -14,7 +14,7 @@ import type { Effect } from '../../src/loops/effect.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { type DeploymentPayload, deploy } from '../../src/resolvers/deployment.ts'
 import type { Database } from '../../src/resolvers/transition.ts'
-import { createTestDatabase } from '../database.ts'
+import { createTestDatabase, patient } from '../database.ts'
 import { ownerActor, putOwner } from '../owner.ts'
 import { contextFor, testSealing } from '../row.ts'
 import { until } from '../until.ts'
@@ -94,7 +94,7 @@ export async function openStage(options: FakeDriverOptions = {}) {
   await putOwner(sql, teamId, 1_000_000)
 
   const open = (more: Partial<PoolOptions> = {}): Pool => {
-    const given = { url: database.url, purpose: 'worker' as const, slots: 4, statementTimeoutMs: 5_000, ...more }
+    const given = { url: database.url, purpose: 'worker' as const, slots: 4, ...patient, ...more }
     const pool = openPool(given)
     pools.push(pool)
     return pool

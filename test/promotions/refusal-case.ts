@@ -4,6 +4,7 @@ import type { Context } from '../../src/context.ts'
 import { openPool } from '../../src/db/client.ts'
 import { DatabaseFault } from '../../src/db/fault.ts'
 import { statementName } from '../../src/db/session.ts'
+import { patient } from '../database.ts'
 import { contextFor } from '../row.ts'
 import type { PromotionWorld } from './world.ts'
 
@@ -37,7 +38,7 @@ export function failing(
       throw new DatabaseFault(kind, 'told to')
     },
   })
-  const pool = openPool({ url: world.url, purpose: 'api', slots: 1, statementTimeoutMs: 5_000, wrap })
+  const pool = openPool({ url: world.url, purpose: 'api', slots: 1, ...patient, wrap })
   closing.push(() => pool.close({ timeoutMs: 0 }))
   return contextFor(pool.db, world.team.actor)
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Channel, openPool } from '../../src/db/client.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as mutations from '../../src/resolvers/deployment.ts'
+import { patient } from '../database.ts'
 import { createGates, holdCounters, holdQueue, holdRow, mutating, underWay, untilBlocked } from '../interleave.ts'
 import { contextFor } from '../row.ts'
 import { chainOf, openWorld, outcomeOf, seen, type World } from './world.ts'
@@ -62,7 +63,7 @@ test('R42 a patch that stores nothing never answers success', async () => {
 describe('R45', () => {
   const name = 'redeployDeployment'
   const openOn = (world: World, wrap: (channel: Channel) => Channel) =>
-    openPool({ url: world.url, purpose: 'api', slots: 1, statementTimeoutMs: 5_000, wrap })
+    openPool({ url: world.url, purpose: 'api', slots: 1, ...patient, wrap })
   const kill = (world: World) => world.stranger`
     select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and query like ${`/* ${name} */%`}`
   const stored = async (world: World, id: string) => ({

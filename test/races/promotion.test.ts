@@ -6,6 +6,7 @@ import { type PromotionPayload, promoteStack } from '../../src/resolvers/promoti
 import { withdrawPromotion } from '../../src/resolvers/promotion-decision.ts'
 import { type RequestPayload, requestPromotion } from '../../src/resolvers/promotion-request.ts'
 import { deleteStack } from '../../src/resolvers/stack.ts'
+import { patient } from '../database.ts'
 import { createGates, holdCounters, holdKey, holdQueue, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { room } from '../promotions/refusal-case.ts'
 import {
@@ -260,7 +261,7 @@ test('R22 R23 a repeat that has looked its key up before the first call won is t
     idempotencyKey: unique('k'),
   }
   const gates = createGates()
-  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, ...patient, wrap: gates.wrap })
   const looked = gates.park('read:answeredBefore', { when: 'after' })
   const repeat = underWay(promoteStack(contextFor(pool.db, real.team.actor), wish))
   await looked.reached
@@ -274,7 +275,7 @@ test('R22 R23 a request that is repeated so is answered as it was, though its so
   const { stackId } = await pair(real)
   const wish = { stackId, toEnvironment, idempotencyKey: unique('k') }
   const gates = createGates()
-  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, ...patient, wrap: gates.wrap })
   const looked = gates.park('read:answeredBefore', { when: 'after' })
   const repeat = underWay(requestPromotion(contextFor(pool.db, real.team.actor), wish))
   await looked.reached

@@ -5,6 +5,7 @@ import { openPool } from '../../src/db/client.ts'
 import { withdrawPromotion } from '../../src/resolvers/promotion-decision.ts'
 import { createResource, deleteResource } from '../../src/resolvers/resource.ts'
 import { type TwinPayload, twinResource } from '../../src/resolvers/twin.ts'
+import { patient } from '../database.ts'
 import { createGates, holdCounters, holdKey, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { room } from '../promotions/refusal-case.ts'
 import {
@@ -157,7 +158,7 @@ test('R22 R23 a repeat that has looked its key up before the first call won is t
   const { id, approval } = await made(real)
   const wish = { resourceId: id, toEnvironment, approvalId: approval, idempotencyKey: unique('k') }
   const gates = createGates()
-  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  const pool = openPool({ url: real.url, purpose: 'api', slots: 2, ...patient, wrap: gates.wrap })
   const looked = gates.park('read:answeredBefore', { when: 'after' })
   const repeat = underWay(twinResource(contextFor(pool.db, real.team.actor), wish))
   await looked.reached

@@ -6,7 +6,7 @@ import { openPool, type Pool } from '../../src/db/client.ts'
 import type { LifecycleTable } from '../../src/db/tables.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import type { Rule } from '../../src/resolvers/transition.ts'
-import { createTestDatabase } from '../database.ts'
+import { createTestDatabase, patient } from '../database.ts'
 import { type Mutation, mutating } from '../interleave.ts'
 import {
   contextFor,
@@ -46,7 +46,6 @@ export async function openWorld({ guards = true, cap = 1_000 } = {}): Promise<Wo
   const open = (slots: number, mutations: readonly Mutation[]) => {
     const wrap = mutations.length > 0 ? { wrap: mutating(...mutations) } : {}
     // A slow machine is not what is played here: nobody is turned away for want of a connection.
-    const patient = { statementTimeoutMs: 5_000, waitForSlotMs: 10_000, connectTimeoutMs: 10_000 }
     const pool = openPool({ url: database.url, purpose: 'api', slots, ...patient, ...wrap })
     pools.push(pool)
     return pool

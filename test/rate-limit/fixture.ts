@@ -9,7 +9,7 @@ import type { Rate, RateScope } from '../../src/plans.ts'
 import { createRateLimit } from '../../src/rate-limit.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type PawlServer } from '../../src/server.ts'
-import { createTestDatabase } from '../database.ts'
+import { createTestDatabase, patient } from '../database.ts'
 import type { Target } from '../door/client.ts'
 import { keepingLog } from '../loops/fixture.ts'
 import { testSealing } from '../row.ts'
@@ -51,7 +51,7 @@ export async function openStage(rates: Readonly<Record<RateScope, Rate>>) {
           return rows
         },
       })
-      const pool = openPool({ url: database.url, purpose: 'api', slots: 4, statementTimeoutMs: 5_000, wrap })
+      const pool = openPool({ url: database.url, purpose: 'api', slots: 4, ...patient, wrap })
       const metrics = createMetrics({ graphqlOperations, strict: true })
       const rate = createRateLimit({ rates, nowMs: () => nowMs })
       const server = createHttpServer({

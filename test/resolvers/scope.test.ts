@@ -6,7 +6,7 @@ import { openPool, type Pool } from '../../src/db/client.ts'
 import { deploy, mergeDeploymentEnv } from '../../src/resolvers/deployment.ts'
 import { cancelOperation } from '../../src/resolvers/operation.ts'
 import { createResource } from '../../src/resolvers/resource.ts'
-import { createTestDatabase, type TestDatabase } from '../database.ts'
+import { createTestDatabase, patient, type TestDatabase } from '../database.ts'
 import { createTeam } from '../fixture.ts'
 import { contextFor } from '../row.ts'
 
@@ -15,7 +15,7 @@ let pool: Pool
 let actor: Actor
 beforeAll(async () => {
   database = await createTestDatabase()
-  pool = openPool({ url: database.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000 })
+  pool = openPool({ url: database.url, purpose: 'api', slots: 2, ...patient })
   actor = (await createTeam(database.url)).actor
 })
 afterAll(async () => {

@@ -11,6 +11,7 @@ import { type Dispatcher, startDispatcher } from '../../src/loops/dispatch.ts'
 import { resourceEffects } from '../../src/loops/resource-effect.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
+import { patient } from '../database.ts'
 import { createToken, superuser } from '../fixture.ts'
 import { until } from '../loops/fixture.ts'
 import { testSealing } from '../row.ts'
@@ -47,7 +48,7 @@ beforeAll(async () => {
   api = await openApi()
   sql = superuser(api.database.url)
   await giveRoom(sql, api.team.teamId)
-  pool = openPool({ url: api.database.url, purpose: 'worker', slots: 4, statementTimeoutMs: 5_000 })
+  pool = openPool({ url: api.database.url, purpose: 'worker', slots: 4, ...patient })
   const spy = {
     ...provisioner,
     provision: echoing(provisioner.provision as never),

@@ -7,7 +7,7 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type GraphqlPart, type HttpOptions, type PawlServer } from '../../src/server.ts'
-import { createTestDatabase, type TestDatabase } from '../database.ts'
+import { createTestDatabase, patient, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
 import { testSealing, testWebhookFault } from '../row.ts'
 
@@ -59,7 +59,7 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
       return channel.run(statement)
     },
   })
-  const pool = openPool({ url: database.url, purpose: 'api', slots: 4, statementTimeoutMs: 5_000, wrap })
+  const pool = openPool({ url: database.url, purpose: 'api', slots: 4, ...patient, wrap })
   const log = createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } })
   const hub = createHub({ db: pool.db, log })
   const server = createHttpServer({

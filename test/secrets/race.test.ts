@@ -5,6 +5,7 @@ import { type Channel, openPool, type Pool } from '../../src/db/client.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import * as deployments from '../../src/resolvers/deployment.ts'
 import { deleteSecret, type SetSecretPayload, setSecret } from '../../src/resolvers/secret.ts'
+import { patient } from '../database.ts'
 import { createGates, type Gates, holdRow, mutating, underWay, untilBlocked } from '../interleave.ts'
 import { openWorld, outcomeOf, type World } from '../races/world.ts'
 import { contextFor } from '../row.ts'
@@ -17,7 +18,7 @@ beforeAll(async () => {
   world = await openWorld()
   replicas = [0, 1].map(() => {
     const gates = createGates()
-    const pool = openPool({ url: world.url, purpose: 'api', slots: 8, statementTimeoutMs: 5_000, wrap: gates.wrap })
+    const pool = openPool({ url: world.url, purpose: 'api', slots: 8, ...patient, wrap: gates.wrap })
     return { pool, gates, context: contextFor(pool.db, world.team.actor) }
   })
 })
@@ -62,7 +63,7 @@ test('without its guard a value would be stored that nobody can open; without th
     { name: 'redeployDeployment', from: "v.value like 'secret://%'", to: 'false' },
   )
   const wrap = (channel: Channel) => gates.wrap(mutant(channel))
-  const pool = openPool({ url: world.url, purpose: 'api', slots: 2, statementTimeoutMs: 5_000, wrap })
+  const pool = openPool({ url: world.url, purpose: 'api', slots: 2, ...patient, wrap })
   try {
     const context = contextFor(pool.db, world.team.actor)
     const gate = gates.park('setSecret')

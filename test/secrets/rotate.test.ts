@@ -10,6 +10,7 @@ import { resolveEnv } from '../../src/resolvers/reference.ts'
 import { keysInUse, missingKeys, reseal, sealedColumns } from '../../src/resolvers/sealed.ts'
 import { setSecret } from '../../src/resolvers/secret.ts'
 import { createSealing } from '../../src/sealing.ts'
+import { patient } from '../database.ts'
 import { createGates, type Gates, underWay } from '../interleave.ts'
 import { openWorld, type World } from '../races/world.ts'
 import { putResource } from '../resources/row.ts'
@@ -28,7 +29,7 @@ let gates: Gates
 beforeAll(async () => {
   world = await openWorld()
   gates = createGates()
-  pool = openPool({ url: world.url, purpose: 'worker', slots: 2, statementTimeoutMs: 5_000, wrap: gates.wrap })
+  pool = openPool({ url: world.url, purpose: 'worker', slots: 2, ...patient, wrap: gates.wrap })
 })
 afterAll(async () => {
   await pool.close()

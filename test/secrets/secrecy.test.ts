@@ -10,6 +10,7 @@ import { type Dispatcher, startDispatcher } from '../../src/loops/dispatch.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
 import { secretPlace } from '../../src/resolvers/reference.ts'
+import { patient } from '../database.ts'
 import { superuser } from '../fixture.ts'
 import { until } from '../loops/fixture.ts'
 import { testSealing } from '../row.ts'
@@ -42,7 +43,7 @@ async function ensure(spec: WorkloadSpec, ...rest: never[]) {
 beforeAll(async () => {
   api = await openApi()
   sql = superuser(api.database.url)
-  pool = openPool({ url: api.database.url, purpose: 'worker', slots: 4, statementTimeoutMs: 5_000 })
+  pool = openPool({ url: api.database.url, purpose: 'worker', slots: 4, ...patient })
   const log = createLog({ level: 'trace', destination: { write: (line) => logged.push(line) } })
   const effects = deploymentEffects(pool.db, { ...driver, ensure } as unknown as RuntimeDriver, testSealing)
   dispatcher = startDispatcher(effects, { db: pool.db, metrics, log, workerId: 'w', timing: { pollMs: 30 } })

@@ -8,7 +8,7 @@ import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { isRefusal } from '../../src/refusals.ts'
 import { sequenceEvents } from '../../src/resolvers/event.ts'
 import { createWebhook, type NewWebhook } from '../../src/resolvers/webhook.ts'
-import { createTestDatabase } from '../database.ts'
+import { createTestDatabase, patient } from '../database.ts'
 import { createTeam } from '../fixture.ts'
 import { keepingLog, until } from '../loops/fixture.ts'
 import { contextFor, testSealing } from '../row.ts'
@@ -48,7 +48,7 @@ export const openStage = async ({ guards = true } = {}) => {
   const team = await createTeam(database.url)
   const closing: (() => Promise<unknown>)[] = []
   const open = (wrap?: PoolOptions['wrap']) => {
-    const options = { url: database.url, purpose: 'worker', slots: 4, statementTimeoutMs: 5_000 } as const
+    const options = { url: database.url, purpose: 'worker', slots: 4, ...patient } as const
     const pool = openPool({ ...options, ...(wrap ? { wrap } : {}) })
     closing.push(() => pool.close({ timeoutMs: 0 }))
     return pool
