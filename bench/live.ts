@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { startEmbeddedPostgres } from '../src/db/embedded.ts'
 import { migrate } from '../src/db/migrate.ts'
 import { createTeam, putDeployment } from '../test/fixture.ts'
+import { type Bench, figure } from './figure.ts'
 import type { Followed } from './live-subscribers.ts'
-import type { Bench } from './run.ts'
 
 const teams = 100
 const subscribers = 1_000
@@ -52,12 +52,6 @@ export async function live(): Promise<Bench> {
     const due = (subscribers / teams) * made
     const at = (part: number) =>
       told.lateMs[Math.min(told.lateMs.length - 1, Math.floor(told.lateMs.length * part))] ?? 0
-    const figure = (what: string, measured: string, target = '', reached: boolean | null = null) => ({
-      what,
-      measured,
-      target,
-      reached,
-    })
     return {
       about:
         `${subscribers} subscribers, ${subscribers / teams} on each of ${teams} teams, so that each event goes to ` +

@@ -3,21 +3,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import type { Bench, Figure } from './figure.ts'
 import { live } from './live.ts'
 import { loops } from './loops.ts'
 
-/** One line of the table; `reached` is null for what is only told. */
-export interface Figure {
-  readonly what: string
-  readonly measured: string
-  readonly target: string
-  readonly reached: boolean | null
-}
-export interface Bench {
-  /** What was done, in one sentence or two: what the figures stand for. */
-  readonly about: string
-  readonly figures: readonly Figure[]
-}
+export type { Bench, Figure }
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = { live, loops }
 
