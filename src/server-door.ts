@@ -7,18 +7,21 @@ import { shareOf } from './resolvers/share.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
 import { callerOf } from './server-caller.ts'
 import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
+import { type CallerMemory, createCallerMemory } from './server-memory.ts'
 import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
 import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
 import { acceptFlaw, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
 
-export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb'> {
+export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb' | 'forgetCallers'> {
   /** The documents that may be run; null, the default, for every valid one. */
   readonly trust?: Trust | null
   /** What callers may ask for, and what they have; by default the usual, shared with no other process. */
   readonly rate?: RateLimit
   /** Reads the JWTs of an OIDC issuer; null, the default, when there is none. */
   readonly oidc?: Pick<OidcVerifier, 'verify'> | null
+  /** Who callers were a moment ago. */
+  readonly callers?: CallerMemory
   /** How long a client that was refused may go on sending, in ms. */
   readonly lingerMs: number
 }
@@ -34,12 +37,13 @@ export function createDoor({
   trust = null,
   rate = createRateLimit(),
   oidc = null,
+  callers = createCallerMemory(),
   lingerMs,
   ...options
 }: DoorOptions): Door {
   const { db, metrics, introspection } = options
   const streamDb = shareOf(db)
-  const handle = createGraphql({ ...options, streamDb })
+  const handle = createGraphql({ ...options, streamDb, forgetCallers: callers.forget })
   return async (req, res, requestId) => {
     const startedAt = performance.now()
     let tookMs: number | null = null
@@ -64,8 +68,10 @@ export function createDoor({
     }
 
     const { accept = '*/*' } = req.headers
-    // Who opens a stream says so.
-    const actor = await callerOf(req, accept.includes('text/event-stream') ? streamDb : db, oidc)
+    // Who opens a stream says so, and is never who it was a moment ago.
+    const actor = await (accept.includes('text/event-stream')
+      ? callerOf(req, streamDb, oidc)
+      : callerOf(req, db, oidc, callers))
     if ('refused' in actor) {
       const { outcome, retryAfterMs } = actor
       if (outcome === 'unauthenticated') res.setHeader('www-authenticate', 'Bearer')
@@ -98,6 +104,7 @@ export function createDoor({
       parameters: asked,
       readsStreams: /text\/event-stream|\*\/\*/i.test(accept),
       again: () => callerOf(req, streamDb, oidc),
+      anew: () => callerOf(req, db, oidc),
       began: () => {
         tookMs = performance.now() - startedAt
       },

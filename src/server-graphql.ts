@@ -24,7 +24,7 @@ import type { GraphqlOutcome, Metrics } from './metrics.ts'
 import { createLoaders } from './resolvers/loader.ts'
 import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
-import type { Stranger } from './server-caller.ts'
+import { admitted, type Stranger } from './server-caller.ts'
 import { type Cost, type Weighed, weigh } from './server-cost.ts'
 import { documentFlaw, limits, parseDocument, refusal } from './server-document.ts'
 import { mask } from './server-mask.ts'
@@ -37,7 +37,7 @@ import { unvaluedLiteral } from './server-value.ts'
 import { watchCredential } from './server-watch.ts'
 
 export interface GraphqlOptions
-  extends Pick<Context, 'db' | 'images' | 'nudge' | 'resourceTypes' | 'sealing' | 'webhookFault'> {
+  extends Pick<Context, 'db' | 'forgetCallers' | 'images' | 'nudge' | 'resourceTypes' | 'sealing' | 'webhookFault'> {
   readonly metrics: Metrics
   readonly log: Log
   /** Who is told what the schema is: whoever may read (the default), or nobody. */
@@ -60,6 +60,8 @@ export interface GraphqlRequest {
   readonly readsStreams: boolean
   /** Who its credential stands for now; for a stream, which outlives its first answer. */
   readonly again: () => Promise<Actor | Stranger>
+  /** The same for what must not go by what is remembered of the caller. */
+  readonly anew: () => Promise<Actor | Stranger>
   /** Called when a stream begins: what it took until then is what the request took. */
   readonly began: () => void
   stream: Stream | null
@@ -109,6 +111,7 @@ export function createGraphql(options: GraphqlOptions): GraphqlHandler {
     context: (request): SchemaContext => ({
       ...given,
       actor: request.actor,
+      actorNow: async () => admitted(await request.anew()),
       requestId: request.requestId,
       metrics,
       log: log.with({ requestId: request.requestId }),

@@ -7,6 +7,7 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type GraphqlPart, type HttpOptions, type PawlServer } from '../../src/server.ts'
+import { type CallerMemory, createCallerMemory } from '../../src/server-memory.ts'
 import { createTestDatabase, patient, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
 import { testSealing, testWebhookFault } from '../row.ts'
@@ -26,6 +27,8 @@ export interface Api {
   readonly pool: Pool
   readonly server: PawlServer
   readonly hub: Hub
+  /** Who callers were a moment ago; what is changed behind the back of the server is to be forgotten. */
+  readonly callers: CallerMemory
   readonly metrics: Metrics
   readonly team: TestTeam
   /** Everything that was logged. */
@@ -62,11 +65,13 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
   const pool = openPool({ url: database.url, purpose: 'api', slots: 4, ...patient, wrap })
   const log = createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } })
   const hub = createHub({ db: pool.db, log })
+  const callers = createCallerMemory()
   const server = createHttpServer({
     graphql: {
       ...policy,
       db: pool.db,
       hub,
+      callers,
       images: {
         reserves: (name) => name === 'PORT',
         resolveImage: async (image) =>
@@ -91,6 +96,7 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
     pool,
     server,
     hub,
+    callers,
     metrics,
     team,
     logged,

@@ -107,6 +107,7 @@ describe('one statement per level', () => {
       const name = /^\/\* (read:\S+) \*\//.exec(sql)?.[1]
       if (name) texts.set(name, sql)
     }
+    api.callers.forget()
     await api.call(
       '{ deployments(first: 1) { nodes { operations(last: 1) { totalCount nodes { id } } } } events { totalCount } }',
     )
