@@ -11,7 +11,7 @@ import { createTestDatabase } from '../database.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-test('a first start that finds its port in use leaves the token to the next one', { timeout: 60_000 }, async () => {
+test('a first start that finds its port in use leaves the token to the next one', { timeout: 180_000 }, async () => {
   const database = await createTestDatabase()
   const dataDir = await mkdtemp(join(tmpdir(), 'pawl-first-token-'))
   const stranger = createServer()

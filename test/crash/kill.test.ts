@@ -89,7 +89,7 @@ test.concurrent('R68 R103 kill -9 of the replica that holds a claim: the other o
 })
 
 test.concurrent('SIGTERM: exits with 0, gives work back, leaves apps running; the next start finds them as they are', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async ({ machine }) => {
   const first = await machine.start()
   const id = await deploy(machine, first, 'hello')

@@ -5,7 +5,7 @@ import { hold, untilBlocked } from '../interleave.ts'
 import { openMachine } from './server.ts'
 
 test('scrapes that wait for the counts of instances make neither readiness wait nor one another', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const machine = await openMachine()
   try {

@@ -13,7 +13,7 @@ import { mintToken } from '../../src/token.ts'
 import { createTestDatabase } from '../database.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const patient = { timeout: 60_000, interval: 20 }
+const patient = { timeout: 180_000, interval: 20 }
 export const until = <T>(condition: () => T | Promise<T>): Promise<T> => vi.waitFor(condition, patient)
 
 export interface Server {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { openMachine, until } from './server.ts'
 
 test('kill -9 between the services of a stack: no service runs twice, none is lost, none is left behind', {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   const machine = await openMachine()
   /** The process is dead: its lease needs not be waited for. */

@@ -10,7 +10,7 @@ import { createTestDatabase } from '../database.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-test('a second signal right after the first one hinders nothing', { timeout: 60_000 }, async () => {
+test('a second signal right after the first one hinders nothing', { timeout: 180_000 }, async () => {
   const database = await createTestDatabase()
   const dataDir = await mkdtemp(join(tmpdir(), 'pawl-told-twice-'))
   try {
