@@ -11,6 +11,8 @@ export interface Bench {
   /** What was done, in one sentence or two: what the figures stand for. */
   readonly about: string
   readonly figures: readonly Figure[]
+  /** What the figures were made of, kept beside them. */
+  readonly rounds?: Readonly<Record<string, unknown>>
 }
 
 /** A line of the table; without a target it is only told. */

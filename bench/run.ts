@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url'
 import type { Bench, Figure } from './figure.ts'
 import { live } from './live.ts'
 import { loops } from './loops.ts'
+import { mutation, refusal } from './mutation.ts'
 
 export type { Bench, Figure }
 
-const benches: Readonly<Record<string, () => Promise<Bench>>> = { live, loops }
+const benches: Readonly<Record<string, () => Promise<Bench>>> = { live, loops, mutation, refusal }
 
 const name = process.argv[2] ?? ''
 const bench = benches[name]
@@ -18,7 +19,7 @@ if (!bench) {
   process.exit(2)
 }
 const loadBefore = loadavg()[0]?.toFixed(1)
-const { about, figures } = await bench()
+const { about, figures, rounds } = await bench()
 const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'))
 const machine = {
   cpu: cpus()[0]?.model,
@@ -49,5 +50,5 @@ process.stdout.write(
 const folder = fileURLToPath(new URL('results/', import.meta.url))
 await mkdir(folder, { recursive: true })
 const at = new Date().toISOString()
-await writeFile(`${folder}${name}.json`, `${JSON.stringify({ name, at, about, machine, figures }, null, 2)}\n`)
+await writeFile(`${folder}${name}.json`, `${JSON.stringify({ name, at, about, machine, figures, rounds }, null, 2)}\n`)
 process.exit(figures.some(({ reached }) => reached === false) ? 1 : 0)
