@@ -46,10 +46,14 @@ export interface Api {
 }
 
 export type ApiOptions = Pick<HttpOptions, 'times'> &
-  Pick<GraphqlPart, 'introspection' | 'trust' | 'rate' | 'oidc' | 'streamLimits'>
+  Pick<GraphqlPart, 'introspection' | 'trust' | 'rate' | 'oidc' | 'callers' | 'streamLimits'>
 
 /** Opens everything; `close` takes it down. */
-export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promise<Api> {
+export async function openApi({
+  times = {},
+  callers = createCallerMemory(),
+  ...policy
+}: ApiOptions = {}): Promise<Api> {
   const database = await createTestDatabase()
   const team = await createTeam(database.url)
   const statements: Statement[] = []
@@ -65,7 +69,6 @@ export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promi
   const pool = openPool({ url: database.url, purpose: 'api', slots: 4, ...patient, wrap })
   const log = createLog({ level: 'debug', destination: { write: (line) => logged.push(line) } })
   const hub = createHub({ db: pool.db, log })
-  const callers = createCallerMemory()
   const server = createHttpServer({
     graphql: {
       ...policy,
