@@ -60,6 +60,7 @@ export const redeployDeployment = defineRule({
     set: (found) => ({ image: sql`coalesce(${textParam('image')}, ${found.image})` }),
   },
   called: true,
+  grouped: true,
 })
 
 /** `deploy` with `redeploy: true`: at most one live deployment has the name. */
