@@ -1,6 +1,6 @@
 // The benchmark `live`: 1,000 subscribers in a process of their own follow 100 teams, while 200 changes a second are asked for
 // over HTTP at a real server. How late each delivery is, whether any is missing, and how much the server has grown.
-import { fork, spawn } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -12,12 +12,12 @@ import { migrate } from '../src/db/migrate.ts'
 import { createTeam, putDeployment } from '../test/fixture.ts'
 import { type Bench, figure } from './figure.ts'
 import type { Followed } from './live-subscribers.ts'
+import { startPawl } from './server.ts'
 
 const teams = 100
 const subscribers = 1_000
 const changesPerSecond = 200
 const seconds = 20
-const root = fileURLToPath(new URL('..', import.meta.url))
 
 export async function live(): Promise<Bench> {
   const base = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
@@ -30,7 +30,7 @@ export async function live(): Promise<Bench> {
       const { teamId, token } = await createTeam(database.url)
       writers.push({ token, id: await putDeployment(database.url, teamId) })
     }
-    const server = await startServer(database.url, base)
+    const server = await startPawl(database.url, base)
     ends.push(server.end)
     const write = writing(server.url, writers)
     ends.push(write.end)
@@ -69,40 +69,6 @@ export async function live(): Promise<Bench> {
     }
   } finally {
     for (const end of ends.reverse()) await end()
-  }
-}
-
-async function startServer(databaseUrl: string, base: string) {
-  const child = spawn(process.execPath, ['src/main.ts'], {
-    cwd: root,
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: databaseUrl,
-      PAWL_PORT: '0',
-      PAWL_ROLE: 'api',
-      PAWL_SECRET_KEYS: `bench:${Buffer.alloc(32, 7).toString('base64')}`,
-      PAWL_DATA_DIR: base,
-      PAWL_LOG_LEVEL: 'error',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const url = await new Promise<string>((resolve, reject) => {
-    let text = ''
-    child.stdout.on('data', (chunk) => {
-      text += chunk
-      const found = /^GraphQL: (\S+)$/m.exec(text)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    child.once('exit', () => reject(new Error(`the server did not start: ${text}`)))
-  })
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  return {
-    url,
-    pid: child.pid ?? 0,
-    async end() {
-      child.kill('SIGTERM')
-      await ended
-    },
   }
 }
 

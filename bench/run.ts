@@ -3,14 +3,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { Bench, Figure } from './figure.ts'
+import type { Bench } from './figure.ts'
+import { growth } from './growth.ts'
 import { live } from './live.ts'
 import { loops } from './loops.ts'
 import { mutation, refusal } from './mutation.ts'
 
-export type { Bench, Figure }
-
-const benches: Readonly<Record<string, () => Promise<Bench>>> = { live, loops, mutation, refusal }
+const benches: Readonly<Record<string, () => Promise<Bench>>> = { growth, live, loops, mutation, refusal }
 
 const name = process.argv[2] ?? ''
 const bench = benches[name]
