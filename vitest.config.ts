@@ -14,6 +14,7 @@ export const longer = [
   'test/db/embedded.test.ts',
   'test/db/probes.test.ts',
   'test/db/tls.test.ts',
+  'test/door/same.test.ts',
   'test/drivers/process-address.test.ts',
   'test/drivers/process-instance.test.ts',
   'test/drivers/process.test.ts',

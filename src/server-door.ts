@@ -6,12 +6,14 @@ import { createRateLimit, type RateLimit } from './rate-limit.ts'
 import { shareOf } from './resolvers/share.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
 import { callerOf } from './server-caller.ts'
-import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
+import { formOf, notAcceptable } from './server-form.ts'
+import { createGraphql, type GraphqlOptions } from './server-graphql.ts'
 import { type CallerMemory, createCallerMemory } from './server-memory.ts'
 import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
 import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
-import { acceptFlaw, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
+import { bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
+import type { GraphqlRequest } from './server-under-way.ts'
 
 export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb' | 'forgetCallers'> {
   /** The documents that may be run; null, the default, for every valid one. */
@@ -67,9 +69,8 @@ export function createDoor({
       return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
     }
 
-    const { accept = '*/*' } = req.headers
     // Who opens a stream says so, and is never who it was a moment ago.
-    const actor = await (accept.includes('text/event-stream')
+    const actor = await (req.headers.accept?.includes('text/event-stream')
       ? callerOf(req, streamDb, oidc)
       : callerOf(req, db, oidc, callers))
     if ('refused' in actor) {
@@ -88,7 +89,9 @@ export function createDoor({
       return refused(flaw, 'limited', more)
     }
 
-    const flaw = acceptFlaw(req) ?? bodyFlaw(req)
+    const form = formOf(req.headers.accept)
+    if (!form) return malformed(notAcceptable)
+    const flaw = bodyFlaw(req)
     if (flaw) return malformed(flaw)
     const read = await readParameters(req, res)
     if (read === 'gone') return record('unknown', 'invalid')
@@ -102,7 +105,7 @@ export function createDoor({
       account,
       requestId,
       parameters: asked,
-      readsStreams: /text\/event-stream|\*\/\*/i.test(accept),
+      form,
       again: () => callerOf(req, streamDb, oidc),
       anew: () => callerOf(req, db, oidc),
       began: () => {

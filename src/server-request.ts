@@ -68,20 +68,6 @@ function isOwn(origin: string, host: string | undefined): boolean {
   return from !== null && from.host !== '' && from.host === URL.parse(`${from.protocol}//${host}`)?.host
 }
 
-const answerTypes = ['application/json', 'application/graphql-response+json', 'text/event-stream']
-
-/** What could not be answered in a form that the caller reads must not be carried out either. */
-export function acceptFlaw({ headers: { accept } }: IncomingMessage): Refused | null {
-  const isServed = (part: string) => {
-    const [type = '', ...options] = part.toLowerCase().replace(/\s/g, '').split(';')
-    const charset = options.find((option) => option.startsWith('charset='))
-    if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset)) return false
-    return type === '*/*' || type === 'application/*' || answerTypes.includes(type)
-  }
-  if (accept === undefined || accept.split(',').some(isServed)) return null
-  return { status: 406, code: 'NOT_ACCEPTABLE', message: `Answers are ${answerTypes.join(', ')}, in UTF-8.` }
-}
-
 /** Only plain JSON of a bounded size is looked at: browsers cannot send it to another site without asking first. */
 export function bodyFlaw(req: IncomingMessage): Refused | null {
   if (req.method !== 'POST') return null
