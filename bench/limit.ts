@@ -1,6 +1,6 @@
 // The limit: the statement of redeployDeployment, taken from the rule itself, by pgbench with as many clients, one transaction for
 // each; without a pgbench on the PATH by limit-driver.ts. No HTTP, no GraphQL, no token. What it says it has done is counted.
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile, fork, spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { openPool } from '../src/db/client.ts'
@@ -9,13 +9,16 @@ import { redeployDeployment } from '../src/resolvers/deployment-rule.ts'
 import type { Rule } from '../src/resolvers/transition-rule.ts'
 import { prepareRule } from '../src/resolvers/transition-statement.ts'
 import { cpuSeconds } from './cpu.ts'
+import type { LimitOrder, Transaction } from './limit-driver.ts'
 import { type Contestant, type Round, summed } from './round.ts'
 import { shares } from './subject.ts'
 import type { World } from './world.ts'
 
 interface Load {
   readonly clients: number
-  readonly seconds: number
+  /** Not counted, as for the others. */
+  readonly leadMs: number
+  readonly countedMs: number
 }
 
 /** The statement, and the name of the value that each of its parameters stands for. */
@@ -30,7 +33,10 @@ export function statementOf(): { readonly text: string; readonly names: readonly
   return { text: sql, names: params.map((param) => (param as { name: string }).name) }
 }
 
-/** What each value is, in SQL over pgbench's variables: n and team (the subject), key (a random number). */
+/**
+ * What each value is, in SQL over pgbench's variables: n and team (the subject), key (a random number), and operation,
+ * which goes up with time, as the ids of operations do.
+ */
 const id = (prefix: string, n: string) => `('${prefix}_' || lpad(:${n}::text, 26, '0'))`
 const values: Readonly<Record<string, string>> = {
   id: id('dep', 'n'),
@@ -39,13 +45,16 @@ const values: Readonly<Record<string, string>> = {
   actorId: id('tok', 'team'),
   requestId: `('8f14e45f-ceea-467a-9575-' || :key::text)`,
   transitionId: `('c9f0f895-fb98-4b91-9a1b-' || :key::text)`,
-  operationIds: id('op', 'key'),
+  operationIds: id('op', 'operation'),
   mutation: `'redeployDeployment'`,
-  key: ':key',
+  key: `('9b1deb4d-3b7d-4bad-' || :key::text)`,
   inputHash: `repeat('5', 64)`,
 }
 
-/** The script of pgbench. */
+/** More than there are clients, each of which counts by itself. */
+const step = 1_000
+
+/** The script of pgbench; `count` is to be defined, and another one for each run. */
 export function scriptOf({ rows, tokens }: Pick<World, 'rows' | 'tokens'>): string {
   const { text, names } = statementOf()
   const { first, count } = shares.redeployable
@@ -54,6 +63,8 @@ export function scriptOf({ rows, tokens }: Pick<World, 'rows' | 'tokens'>): stri
     `\\set share ${first} + 2 * random(0, ${count - 1})`,
     `\\set n 100 * random(0, ${Math.floor(rows / 100) - 1}) + (73 * :share) % 100`,
     `\\set team 1 + (:n / 2) % ${tokens.length}`,
+    `\\set count :count + ${step}`,
+    '\\set operation :count + :client_id',
     '\\set key random(1000000000000000000, 9000000000000000000)',
     `${statement};`,
   ].join('\n')
@@ -61,9 +72,39 @@ export function scriptOf({ rows, tokens }: Pick<World, 'rows' | 'tokens'>): stri
 
 const settings = startupSettings({ statementTimeoutMs: 5_000, lockTimeoutMs: 3_000 }, new Set())
 
-/** Our database again: its rounds are in turns with ours. */
-export async function openLimit(world: World, { clients, seconds }: Load): Promise<Contestant> {
-  if (spawnSync('pgbench', ['--version']).status !== 0) throw new Error('there is no pgbench on the PATH')
+/** On our database: its rounds are in turns with ours. */
+export async function openLimit(world: World, load: Load): Promise<Contestant> {
+  const hasPgbench = spawnSync('pgbench', ['--version']).status === 0
+  const run = hasPgbench ? await pgbench(world, load) : () => driver(world, load)
+  const accepted = () =>
+    world.sql(world.url, async (sql) => {
+      const [row] = await sql`select count(*)::int from operation where kind = 'deployment.roll_out'`
+      return Number(row?.count)
+    })
+  return {
+    name: hasPgbench ? 'pgbench' : 'postgres.js',
+    settle: () => world.settle(world.url),
+    async round() {
+      const [before, spent, since] = [await accepted(), cpuSeconds(world.pid), performance.now()]
+      const made = await run()
+      const [after, seconds] = [cpuSeconds(world.pid), (performance.now() - since) / 1_000]
+      const done = (await accepted()) - before
+      if (made.length !== done) throw new Error(`${made.length} transactions were made, and ${done} were accepted`)
+      const cores: Round['cores'] = spent === null || after === null ? {} : { database: (after - spent) / seconds }
+      return { ...summed(counted(made, load), load.countedMs / 1_000), cores }
+    },
+  }
+}
+
+/** How long those took that ended in the time that is counted, which begins when the lead is over. */
+function counted(made: readonly Transaction[], { leadMs, countedMs }: Load): number[] {
+  const begunMs = made.reduce((earliest, { endedMs, tookMs }) => Math.min(earliest, endedMs - tookMs), Number.MAX_VALUE)
+  const isCounted = ({ endedMs }: Transaction) => endedMs >= begunMs + leadMs && endedMs < begunMs + leadMs + countedMs
+  return made.filter(isCounted).map(({ tookMs }) => tookMs)
+}
+
+/** Runs pgbench. */
+async function pgbench(world: World, { clients, leadMs, countedMs }: Load): Promise<() => Promise<Transaction[]>> {
   const folder = await mkdtemp(`${world.dataDir}/limit-`)
   const file = `${folder}/script.sql`
   await writeFile(file, scriptOf(world))
@@ -79,40 +120,43 @@ export async function openLimit(world: World, { clients, seconds }: Load): Promi
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
   }
-  const accepted = () =>
-    world.sql(world.url, async (sql) =>
-      Number((await sql`select count(*) from operation where kind = 'deployment.roll_out'`)[0]?.count),
+  const flags = [
+    '-n',
+    '-M',
+    'prepared',
+    '-c',
+    `${clients}`,
+    '-j',
+    '1',
+    '-T',
+    `${Math.ceil((leadMs + countedMs) / 1_000) + 1}`,
+    '-f',
+    file,
+  ]
+  return async () => {
+    const count = ['-D', `count=${Date.now() * step}`]
+    await promisify(execFile)('pgbench', [...flags, ...count, '--log', `--log-prefix=${folder}/times`], { env }).catch(
+      ({ stderr }: { stderr: string }) => {
+        throw new Error(`pgbench has failed: ${stderr.slice(0, 1_000)}`)
+      },
     )
-  return {
-    name: 'pgbench',
-    settle: () => world.settle(world.url),
-    async round(): Promise<Round> {
-      const [before, spent] = [await accepted(), cpuSeconds(world.pid)]
-      const flags = ['-n', '-M', 'prepared', '-c', `${clients}`, '-j', '1', '-T', `${seconds}`, '-f', file]
-      const times = ['--log', `--log-prefix=${folder}/times`]
-      const { stdout } = await promisify(execFile)('pgbench', [...flags, ...times], { env })
-      const took = (cpuSeconds(world.pid) ?? Number.NaN) - (spent ?? Number.NaN)
-      return {
-        ...(await readPgbench(folder, stdout, (await accepted()) - before)),
-        cores: { database: took / seconds },
-      }
-    },
+    const [name] = (await readdir(folder)).filter((each) => each.startsWith('times.'))
+    const lines = (await readFile(`${folder}/${name}`, 'utf8')).trimEnd().split('\n')
+    await rm(`${folder}/${name}`)
+    // Client, number, how many microseconds it took, script, and when it ended, in seconds and microseconds.
+    return lines.map((line) => {
+      const [, , took = 0, , seconds = 0, microseconds = 0] = line.split(' ').map(Number)
+      return { endedMs: seconds * 1_000 + microseconds / 1_000, tookMs: took / 1_000 }
+    })
   }
 }
 
-/** What pgbench says, and what it has written of each transaction; `done` is how many operations there are more than before. */
-async function readPgbench(folder: string, text: string, done: number): Promise<Omit<Round, 'cores'>> {
-  const figure = (pattern: RegExp) => Number(pattern.exec(text)?.[1])
-  const count = figure(/^number of transactions actually processed: (\d+)/m)
-  if (count !== done) throw new Error(`pgbench has made ${count} transactions, and ${done} were accepted:\n${text}`)
-  const tookMs: number[] = []
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith('times.')) continue
-    // Client, number, microseconds …
-    for (const line of (await readFile(`${folder}/${name}`, 'utf8')).split('\n').filter(Boolean)) {
-      tookMs.push(Number(line.split(' ')[2]) / 1_000)
-    }
-    await rm(`${folder}/${name}`)
-  }
-  return { ...summed(tookMs, 1), count, perSecond: figure(/^tps = ([\d.]+)/m) }
+/** The same by limit-driver.ts. */
+async function driver({ url, rows, tokens }: World, load: Load): Promise<Transaction[]> {
+  const child = fork(new URL('limit-driver.ts', import.meta.url))
+  child.send({ url, settings, seeded: { rows, tokens }, ...statementOf(), ...load } satisfies LimitOrder)
+  return new Promise((resolve, reject) => {
+    child.once('message', (made) => resolve(made as Transaction[]))
+    child.once('disconnect', () => reject(new Error('limit-driver.ts has ended')))
+  })
 }

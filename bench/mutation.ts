@@ -12,6 +12,7 @@ import { type Server, startPawl, startPeer } from './server.ts'
 import { openWorld, type World } from './world.ts'
 
 const connections = 32
+const leadMs = 1_000
 const names = { mercurius: 'Mercurius', apollo: 'Apollo', postgraphile: 'PostGraphile' } as const
 type Peer = keyof typeof names
 const targets: Readonly<Record<Peer, number>> = { mercurius: 2.5, apollo: 4, postgraphile: 2 }
@@ -41,7 +42,8 @@ export async function mutation(): Promise<Bench> {
       await check(names[peer], peer, server, world, url)
       contestants.push(contestantOf(names[peer], peer, server, url, { world, asker, settings }))
     }
-    contestants.push(await openLimit(world, { clients: connections, seconds: settings.seconds }))
+    const limit = await openLimit(world, { clients: connections, leadMs, countedMs: settings.seconds * 1_000 })
+    contestants.push(limit)
     const rounds = await inTurns(contestants, settings.rounds, tell)
     return {
       about:
@@ -50,7 +52,7 @@ export async function mutation(): Promise<Bench> {
       figures: [
         ...roundFigures(rounds),
         ...settings.peers.map((peer) => ratioFigure(rounds, 'Pawl', names[peer], targets[peer])),
-        ratioFigure(rounds, 'Pawl', 'pgbench', 0.8),
+        ratioFigure(rounds, 'Pawl', limit.name, 0.8),
       ],
       rounds: Object.fromEntries(rounds),
     }
@@ -133,7 +135,7 @@ function contestantOf(
     asks,
     seeded: { rows, tokens },
     connections,
-    leadMs: 1_000,
+    leadMs,
     countedMs: settings.seconds * 1_000,
   }
   return {
