@@ -2,7 +2,8 @@
 // is the queue; a nudge is only a hint and the poll is the truth. Only here are effects caused.
 import { DatabaseFault } from '../db/fault.ts'
 import type { operation } from '../db/operation.ts'
-import { isAnythingDue, renewLeases } from '../resolvers/operation.ts'
+import { renewLeases } from '../resolvers/operation.ts'
+import { type DueWork, dueWork } from '../resolvers/operation-due.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../resolvers/operation-rule.ts'
 import { type Rule, transitionEach } from '../resolvers/transition.ts'
 import { Claim, type ClaimTools, type Timing, timing as usual } from './claim.ts'
@@ -10,7 +11,6 @@ import { countMoves } from './count.ts'
 import type { Effect } from './effect.ts'
 import { type Loop, startLoop } from './loop.ts'
 
-const supersedeBatch = 200
 /** When draining: for writing down what was cut off. */
 const releaseMs = 2_000
 
@@ -45,15 +45,12 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
 
   const cause = () => ({ actor: { kind: 'loop', id: 'dispatch' }, requestId: `dispatch-${crypto.randomUUID()}` })
 
-  /** For all kinds at once: what is outdated holds back work of other kinds. */
-  async function supersede(subjectType: SubjectType, signal: AbortSignal): Promise<number> {
+  /** Of all kinds at once: what is outdated holds back work of other kinds. */
+  async function supersede(subjectType: SubjectType, ids: readonly string[]): Promise<number> {
     const rule = supersedeOutdated(subjectType) as unknown as Rule
-    for (let total = 0; ; ) {
-      const moved = await transitionEach(db, rule, { ...cause(), values: { kinds: kinds.join(',') } }, supersedeBatch)
-      countMoves(tools.metrics, rule, moved.length)
-      total += moved.length
-      if (moved.length < supersedeBatch || signal.aborted) return total
-    }
+    const moved = await transitionEach(db, rule, { ...cause(), values: { ids: ids.join(',') } }, ids.length)
+    countMoves(tools.metrics, rule, moved.length)
+    return moved.length
   }
 
   async function claimLane(effect: Effect): Promise<number> {
@@ -79,22 +76,32 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       everyMs: timing.pollMs,
       deadlineMs: 30_000,
       async pass(signal) {
-        if (!(await isAnythingDue(db, kinds))) return {}
-        const subjectTypes = [...new Set(effects.map((effect) => effect.subjectType))]
-        const steps = [
-          ...subjectTypes.map((subjectType) => () => supersede(subjectType, signal)),
-          ...effects.map((effect) => () => claimLane(effect)),
-        ]
         let moved = 0
         const errors: unknown[] = []
-        for (const step of steps) {
-          if (signal.aborted) break
-          // A lane that fails hinders no other.
-          moved += await step().catch((error: unknown) => {
-            errors.push(error)
-            return 0
-          })
+        /** Step by step; one that fails hinders no other. Returns how many rows have moved. */
+        const all = async (steps: readonly (() => Promise<number>)[]) => {
+          const before = moved
+          for (const step of steps) {
+            if (signal.aborted) break
+            moved += await step().catch((error: unknown) => {
+              errors.push(error)
+              return 0
+            })
+          }
+          return moved - before
         }
+        let due: DueWork
+        do due = await dueWork(db, kinds)
+        while (
+          await all(
+            [...due.outdated].map(
+              ([subjectType, ids]) =>
+                () =>
+                  supersede(subjectType, ids),
+            ),
+          )
+        )
+        await all(effects.filter(({ kind }) => due.kinds.has(kind)).map((effect) => () => claimLane(effect)))
         if (errors.length > 0) throw errors[0]
         return { moved }
       },

@@ -28,14 +28,14 @@ const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {
   return sql`exists (select 1 from ${subject} where ${subject.id} = ${of.subjectId} and ${subject.generation} > ${of.generation})`
 }
 
-/** A newer wish exists: what is pending, due or not, or running under a lease that is over, is superseded. */
+/** A newer wish exists: what is pending, due or not, or running under a lease that is over, is superseded. `dueWork` tells which. */
 export const supersedeOutdated = (subjectType: SubjectType) =>
   defineRule({
     name: `supersedeOutdated:${subjectType}`,
     subject: {
       ...part,
       action: 'supersedeOperation',
-      where: sql`${operation.kind} = any(${listParam('kinds')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
+      where: sql`${operation.id} = any(${listParam('ids')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
         and ${newerWish(subjectType, operation)}`,
       batch,
       set: (found) => ({

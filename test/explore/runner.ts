@@ -13,6 +13,7 @@ import { stackEffects } from '../../src/loops/stack-effect.ts'
 import { sweepLoop } from '../../src/loops/sweep.ts'
 import { teardownLoop } from '../../src/loops/teardown.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { dueWork } from '../../src/resolvers/operation-due.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../../src/resolvers/operation-rule.ts'
 import { type Database, type Rule, transitionEach } from '../../src/resolvers/transition.ts'
 import { testSealing } from '../row.ts'
@@ -41,15 +42,13 @@ export async function dispatch(
   // Claims name the worker, so that their events tell who has what.
   const cause = { actor: { kind: 'loop', id: workerId }, requestId }
   const effects = effectsOf[subjectType](play, db).filter(({ kind }) => kinds?.includes(kind) ?? true)
-  const known = effects.map(({ kind }) => kind).join(',')
-  await transitionEach(
-    db,
-    supersedeOutdated(subjectType) as unknown as Rule,
-    { ...cause, values: { kinds: known } },
-    200,
-  )
+  const known = effects.map(({ kind }) => kind)
+  const { outdated, kinds: due } = await dueWork(db, known)
+  const ids = outdated.get(subjectType) ?? []
+  const superseded = supersedeOutdated(subjectType) as unknown as Rule
+  if (ids.length > 0) await transitionEach(db, superseded, { ...cause, values: { ids: ids.join(',') } }, ids.length)
   let claimed = 0
-  for (const effect of effects) {
+  for (const effect of effects.filter(({ kind }) => due.has(kind))) {
     const sentAt = performance.now()
     const rule = claimOperation(subjectType) as unknown as Rule<typeof operation>
     const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }

@@ -128,8 +128,7 @@ export const operationMoves: Readonly<Record<string, OperationMove>> = {
   supersedeOutdated: {
     subject: 'BUILDING',
     outdated: true,
-    ownKind: true,
-    ask: (world, { id, kind }) => passOf(world, own.supersedeOutdated('Deployment'), id, { kinds: kind }),
+    ask: (world, { id }) => passOf(world, own.supersedeOutdated('Deployment'), id, { ids: id }),
   },
   cancelOperation: {
     subject: 'BUILDING',
