@@ -49,6 +49,16 @@ const values: Readonly<Record<string, string>> = {
   mutation: `'redeployDeployment'`,
   key: `('9b1deb4d-3b7d-4bad-' || :key::text)`,
   inputHash: `repeat('5', 64)`,
+  expectedVersion: 'null',
+  image: 'null',
+  retryOf: 'null',
+}
+
+function givenAs(name: string): string {
+  const value = values[name]
+  if (value === undefined)
+    throw new Error(`the statement of redeployDeployment has a parameter ${name} that is not known here`)
+  return value
 }
 
 /** More than there are clients, each of which counts by itself. */
@@ -58,7 +68,7 @@ const step = 1_000
 export function scriptOf({ rows, tokens }: Pick<World, 'rows' | 'tokens'>): string {
   const { text, names } = statementOf()
   const { first, count } = shares.redeployable
-  const statement = text.replace(/\$(\d+)/g, (_, at: string) => values[names[Number(at) - 1] ?? ''] ?? 'null')
+  const statement = text.replace(/\$(\d+)/g, (_, at: string) => givenAs(names[Number(at) - 1] ?? at))
   return [
     `\\set share ${first} + 2 * random(0, ${count - 1})`,
     `\\set n 100 * random(0, ${Math.floor(rows / 100) - 1}) + (73 * :share) % 100`,

@@ -131,8 +131,9 @@ export function ratioFigure(rounds: Rounds, one: string, other: string, atLeast:
 export const roundFigures = (rounds: Rounds): Figure[] =>
   [...rounds].map(([what, seen]) => ({ what, measured: asText(medianRound(seen)), target: '', reached: null }))
 
+/** With the CPU time that each answer has cost, which a machine that has more to do than this changes least. */
 function asText({ perSecond, p50Ms, p99Ms, cores }: Round): string {
-  const taken = Object.entries(cores).map(([part, share]) => `${part} ${share.toFixed(2)}`)
+  const cost = Object.entries(cores).map(([part, share]) => `${part} ${((share / perSecond) * 1_000).toFixed(2)}`)
   const times = `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`
-  return taken.length === 0 ? times : `${times}; cores: ${taken.join(', ')}`
+  return cost.length === 0 ? times : `${times}; ms of CPU each: ${cost.join(', ')}`
 }

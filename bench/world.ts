@@ -65,7 +65,7 @@ export async function openWorld(rows: number, tell: (line: string) => void): Pro
 }
 
 /** A token with every scope for each team but the big one, so that nobody's rate is a bound. */
-async function putTokens(sql: postgres.Sql): Promise<string[]> {
+export async function putTokens(sql: postgres.Sql): Promise<string[]> {
   const teams = await sql`select id from team where id <> ${seededTeams.big}`
   const tokens = teams.map((_, at) => ({ at: at + 1, ...mintToken() }))
   await sql.begin(async (tx) => {
