@@ -130,7 +130,7 @@ export function createGates(): Gates {
 /** One rewriting of the statement of that name. */
 export interface Mutation {
   readonly name: string
-  /** Only where it says so: of a rule that is grouped, `unnest` is in the statement for many calls. */
+  /** Only where it says so: of a rule that is grouped, `json_to_recordset` is in the statement for many calls. */
   readonly among?: string
   readonly from: string
   readonly to: string

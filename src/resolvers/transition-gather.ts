@@ -5,10 +5,11 @@
 // statement for one, each for itself, which holds nobody up. So every answer is one that the call would have had alone.
 import { DatabaseFault } from '../db/fault.ts'
 import type { Statement } from '../db/prepared.ts'
+import type { Group } from './transition-group.ts'
 
 /** More are of little use, and make the answer to the first of them late. */
 const togetherAtMost = 64
-/** While one is being answered, the next is on its way. */
+/** While one is being answered the next is on its way, as soon as that is worth it: when it is not smaller. */
 const outAtMost = 2
 /** As many as may wait for a connection of the API's pool (db/client.ts). */
 const waitingAtMost = 240
@@ -26,12 +27,6 @@ interface Waiting {
   readonly marks: readonly string[]
   readonly sinceMs: number
   readonly answer: PromiseWithResolvers<readonly Row[]>
-}
-
-interface Group {
-  /** What each call must give. */
-  readonly names: readonly string[]
-  readonly statement: Statement
 }
 
 /** A rule's statement that gathers calls; each call gets its own row, as from the statement for one. */
@@ -56,8 +51,10 @@ export function gathering(name: string, one: Statement, group: Group): Statement
     return going
   }
 
+  const isWorthIt = () => [...out].every(({ length }) => length <= waiting.length)
+
   function send(): void {
-    while (out.size < outAtMost && waiting.length > 0) {
+    while (waiting.length > 0 && out.size < outAtMost && isWorthIt()) {
       const calls = gather()
       if (calls.length === 0) return
       out.add(calls)
@@ -77,8 +74,7 @@ export function gathering(name: string, one: Statement, group: Group): Statement
 
   async function decideTogether(calls: readonly Waiting[], back: () => void): Promise<void> {
     try {
-      const lists = group.names.map((given) => [given, calls.map(({ values }) => values[given])])
-      const rows = (await group.statement.execute(Object.fromEntries(lists))) as Row[]
+      const rows = (await group(calls.map(({ values }) => values))) as Row[]
       back()
       const byId = new Map(rows.map((row) => [(row.found as { id: string }).id, row]))
       for (const call of calls) {

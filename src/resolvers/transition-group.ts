@@ -4,11 +4,12 @@
 // it meets another lock it soon gives up. Of one subject there may be one call only: a row is moved once by a statement.
 import { type SQL, sql } from 'drizzle-orm'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { DatabaseFault } from '../db/fault.ts'
 import { operation } from '../db/operation.ts'
 import { lockEach } from './transition-lock.ts'
 import { caller, queue, record, recordAll, recordQueued, remember } from './transition-record.ts'
 import type { Rule } from './transition-rule.ts'
-import { comma, givenAs, namesGiven, rowAs, textParam, withColumns } from './transition-sql.ts'
+import { columnGiven, comma, givenAs, namesGiven, rowAs, textParam, withColumns } from './transition-sql.ts'
 import { accepts, decides, read, type Shown, statementFor, update, workOfRule } from './transition-statement.ts'
 
 /** How long it waits for a lock, in ms: the calls of others ride along. */
@@ -17,11 +18,11 @@ const waitsMs = 100
 /** What else a rule may have to do with; none of it is told apart by call. */
 const alone = ['also', 'reads', 'carries', 'bears', 'takes', 'releases', 'closesPlan'] as const
 
-/**
- * Prepares it. Takes for each of `names` a list of what the calls give, null where one gives nothing; its rows are those of the
- * rule's own statement, in no order, none for what was not there or not free. Throws for a rule that cannot be grouped.
- */
-export function prepareGroup(db: PostgresJsDatabase, rule: Rule) {
+/** Decides the calls that give these values; rows as of the statement for one, in no order, none for what was not there or not free. */
+export type Group = (calls: readonly Readonly<Record<string, unknown>>[]) => Promise<unknown>
+
+/** Prepares it. Throws for a rule that cannot be grouped. */
+export function prepareGroup(db: PostgresJsDatabase, rule: Rule): Group {
   const { name, subject } = rule
   const { params } = db
     .select({ id: subject.table.id })
@@ -33,13 +34,21 @@ export function prepareGroup(db: PostgresJsDatabase, rule: Rule) {
   if (!rule.called || !byId || subject.batch || other)
     throw new Error(`${name} cannot be grouped: ${other ?? 'its subject is not named by id and team, by a caller'}`)
   const names = namesGiven(statementFor(db, rule).toSQL().params)
-  return { names, statement: withColumns(() => groupOf(db, rule, names).prepare(name)) }
+  const statement = withColumns(() => groupOf(db, rule, names).prepare(name))
+  const given = (values: Readonly<Record<string, unknown>>, each: string) => {
+    if (values[each] === undefined)
+      throw new DatabaseFault('bug', `no value for ${each} was given`, { statement: name })
+    return values[each]
+  }
+  const rowOf = (values: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(names.map((each) => [columnGiven(each), given(values, each)]))
+  return async (calls) => statement.execute({ calls: JSON.stringify(calls.map(rowOf)) })
 }
 
 function groupOf(db: PostgresJsDatabase, rule: Rule, names: readonly string[]) {
   const { subject } = rule
   const given = sql.join(names.map(givenAs), comma)
-  const lists = names.map((each) => sql`${sql.placeholder(each)}::text[]`)
+  const columns = names.map((each) => sql`${givenAs(each)} text`)
   const found = rowAs(subject.table, 'found')
   const work = workOfRule(rule)
   const ownWork: SQL = work ? sql`(select q.id from queued q where q.subject_id = m.id)` : sql`null`
@@ -47,7 +56,7 @@ function groupOf(db: PostgresJsDatabase, rule: Rule, names: readonly string[]) {
     [
       'calls',
       sql`select c.*, set_config('lock_timeout', '${sql.raw(String(waitsMs))}', true) as waits
-        from unnest(${sql.join(lists, comma)}) c(${given})`,
+        from json_to_recordset(${sql.placeholder('calls')}::text::json) c(${sql.join(columns, comma)})`,
     ],
     ['found', lockEach(subject)],
     [

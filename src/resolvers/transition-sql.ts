@@ -24,7 +24,8 @@ class Given implements SQLWrapper {
 const param = (name: string) => new Given(name)
 
 /** The column of what each call gives under that name; no table has columns of that form. */
-export const givenAs = (name: string) => sql.identifier(`given_${name}`)
+export const columnGiven = (name: string) => `given_${name}`
+export const givenAs = (name: string) => sql.identifier(columnGiven(name))
 
 /** What `write` writes out, with the values of calls as columns. A statement is written out in one go, so nothing else sees it. */
 export function withColumns<R>(write: () => R): R {

@@ -7,7 +7,17 @@ import type { Rule } from '../../src/resolvers/transition.ts'
 import { prepareGroup } from '../../src/resolvers/transition-group.ts'
 import { hold, holdKey, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { createTeam, putDeployment } from '../row.ts'
-import { among, deployments, name, openWorlds, replicaOf, stalled, together, type Worlds } from './grouped-world.ts'
+import {
+  among,
+  callsOf,
+  deployments,
+  name,
+  openWorlds,
+  replicaOf,
+  stalled,
+  together,
+  type Worlds,
+} from './grouped-world.ts'
 import { chainOf, operationsOf, outcomeOf, seen, type World } from './world.ts'
 
 let real: World
@@ -122,8 +132,8 @@ test('when the answer to a group is lost, each of its calls finds out for itself
     const replica = replicaOf(world, mutations, (channel) => ({
       async run(statement) {
         const rows = await channel.run(statement)
-        const [first] = statement.params
-        if (Array.isArray(first) && first.includes(ids[0])) throw Object.assign(new Error(), { code: 'ECONNRESET' })
+        if (callsOf(statement)?.some((call) => call.given_id === ids[0]))
+          throw Object.assign(new Error(), { code: 'ECONNRESET' })
         return rows
       },
     }))

@@ -2,7 +2,7 @@
 // and by itself, the second as a group of its own, and all others as one group when one of those is back. So whatever is asked
 // after two others is in the group, and nothing here depends on time.
 import type { Context } from '../../src/context.ts'
-import { type Channel, openPool, type Pool } from '../../src/db/client.ts'
+import { type Channel, openPool, type Pool, type Statement } from '../../src/db/client.ts'
 import { statementName } from '../../src/db/session.ts'
 import { redeployDeployment } from '../../src/resolvers/deployment.ts'
 import { patient } from '../database.ts'
@@ -12,7 +12,7 @@ import { openWorld, outcomeOf, type World } from './world.ts'
 
 /** The rule that is grouped, and what its statement for many calls is known by. */
 export const name = 'redeployDeployment'
-export const among = 'unnest'
+export const among = 'json_to_recordset'
 
 const pools: Pool[] = []
 
@@ -37,6 +37,10 @@ export interface Replica {
   readonly sent: (number | 'one')[]
 }
 
+/** What the calls of a group give; null where the statement is for one call. */
+export const callsOf = ({ sql, params }: Statement): { given_id: string }[] | null =>
+  sql.includes(among) ? JSON.parse(String(params[0])) : null
+
 /** A replica of its own, whose statements are counted, and rewritten by `mutations`. */
 export function replicaOf(
   world: World,
@@ -48,8 +52,7 @@ export function replicaOf(
     const further = around(mutating(...mutations)(channel))
     return {
       run(statement) {
-        const [first] = statement.params
-        if (statementName(statement.sql) === name) sent.push(Array.isArray(first) ? first.length : 'one')
+        if (statementName(statement.sql) === name) sent.push(callsOf(statement)?.length ?? 'one')
         return further.run(statement)
       },
     }
@@ -82,5 +85,5 @@ export const stalled = (key: number): Mutation[] => [
     from: 'with "calls" as (',
     to: `with "stall" as materialized (select pg_advisory_xact_lock(${key})), "calls" as (`,
   },
-  { name, among, from: 'from unnest(', to: 'from stall, unnest(' },
+  { name, among, from: 'from json_to_recordset(', to: 'from stall, json_to_recordset(' },
 ]
