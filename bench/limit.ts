@@ -2,6 +2,7 @@
 // each; without a pgbench on the PATH by limit-driver.ts. No HTTP, no GraphQL, no token. What it says it has done is counted.
 import { execFile, fork, spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { openPool } from '../src/db/client.ts'
 import { startupSettings } from '../src/db/settings.ts'
@@ -91,17 +92,25 @@ export async function openLimit(world: World, load: Load): Promise<Contestant> {
       const [row] = await sql`select count(*)::int from operation where kind = 'deployment.roll_out'`
       return Number(row?.count)
     })
+  const cpu = () => cpuSeconds(world.pid)
   return {
     name: hasPgbench ? 'pgbench' : 'postgres.js',
     settle: () => world.settle(world.url),
     async round() {
-      const [before, spent, since] = [await accepted(), cpuSeconds(world.pid), performance.now()]
-      const made = await run()
-      const [after, seconds] = [cpuSeconds(world.pid), (performance.now() - since) / 1_000]
-      const done = (await accepted()) - before
-      if (made.length !== done) throw new Error(`${made.length} transactions were made, and ${done} were accepted`)
-      const cores: Round['cores'] = spent === null || after === null ? {} : { database: (after - spent) / seconds }
-      return { ...summed(counted(made, load), load.countedMs / 1_000), cores }
+      const before = await accepted()
+      const made = run()
+      // It fails where it is awaited.
+      made.catch(() => {})
+      // What connections and first plans take is the lead's.
+      const [spent, after] = await Promise.all(
+        [load.leadMs, load.leadMs + load.countedMs].map((ms) => sleep(ms).then(cpu)),
+      )
+      const done = (await made).length
+      const stored = (await accepted()) - before
+      if (done !== stored) throw new Error(`${done} transactions were made, and ${stored} were accepted`)
+      const cores: Round['cores'] =
+        spent == null || after == null ? {} : { database: ((after - spent) / load.countedMs) * 1_000 }
+      return { ...summed(counted(await made, load), load.countedMs / 1_000), cores }
     },
   }
 }
