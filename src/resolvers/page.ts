@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { and, asc, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { alias, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { statementOf } from '../db/prepared.ts'
+import { plannedAnew } from '../db/session.ts'
 import type { Database } from './transition.ts'
 import { listParam, textParam } from './transition-statement.ts'
 
@@ -66,7 +67,7 @@ export interface List<R> {
   /** What its rows show, by key. */
   readonly columns: Readonly<Record<string, PgColumn>>
   readonly key: 'created' | 'position'
-  /** Conditions that hold where a parameter of that name is given: each set of them is a statement with a plan of its own. */
+  /** Conditions that hold where a parameter of that name is given: each set of them is a statement, planned for the values given. */
   readonly filters?: Readonly<Record<string, SQL>>
   /** Whose rows they are when many owners' pages are read at once. */
   readonly owner?: PgColumn
@@ -130,7 +131,7 @@ export type Given = Readonly<Record<string, string | null>>
 /** The filters that are in use, as a condition and as a part of the statement's name. */
 function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | undefined } {
   const used = Object.entries(list.filters ?? {}).filter(([name]) => filter[name] != null)
-  const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}`
+  const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}${plannedAnew}`
   return { name, where: and(...used.map(([, condition]) => condition)) }
 }
 
