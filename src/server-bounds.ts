@@ -8,10 +8,10 @@ import {
   getOperationAST,
   Kind,
   type OperationDefinitionNode,
-  type ValidationRule,
   validate,
 } from 'graphql'
 import type { Plugin } from 'graphql-yoga'
+import { LRUCache } from 'lru-cache'
 import { type Actor, lacking } from './auth.ts'
 import type { SchemaContext } from './schema/builder.ts'
 import { graphqlOperations, schema } from './schema/schema.ts'
@@ -21,18 +21,26 @@ import { priceOfDocument, rateError } from './server-rate.ts'
 import { note, underWay } from './server-under-way.ts'
 import { unvaluedLiteral } from './server-value.ts'
 
-export interface Bounds {
-  readonly introspects: (actor: Actor) => boolean
-  /** Is given each document that may be run, with its text. */
-  readonly keep: (text: string, document: DocumentNode) => void
-}
+/**
+ * Documents that may be run are parsed and validated once. They are kept with all their tokens, some 100 bytes for a
+ * character. What was refused is not kept: whoever sends ever new documents would fill the memory with them.
+ */
+const keptCharacters = 500_000
+const keptDocumentCharacters = 20_000
 
-/** The plugin that looks at every request, at each step of its way. */
-export function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext> {
+/** The plugin that looks at every request, at each step of its way. `introspects`: who may ask what the schema is. */
+export function bounds(introspects: (actor: Actor) => boolean): Plugin<SchemaContext> {
   const mayIntrospect = () => introspects(underWay().actor)
+  const documents = new LRUCache<string, DocumentNode>({
+    maxSize: keptCharacters,
+    maxEntrySize: keptDocumentCharacters,
+    sizeCalculation: (_, text) => text.length,
+  })
   return {
-    onParse({ setParseFn }) {
-      setParseFn(parseDocument)
+    onParse({ params, setParseFn, setParsedDocument }) {
+      const known = documents.get(String(params.source))
+      if (known) setParsedDocument(known)
+      else setParseFn(parseDocument)
       return ({ result, replaceParseResult }) => {
         const flaw =
           result instanceof Error
@@ -44,15 +52,16 @@ export function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext> {
         throw flaw
       }
     },
-    onValidate({ params, setValidationFn, addValidationRule }) {
-      const hideSuggestions = !mayIntrospect()
-      // What was found with suggestions is kept apart from what was found without, by the names of the rules.
-      if (hideSuggestions) addValidationRule(withoutSuggestions)
+    onValidate({ params: { documentAST }, setValidationFn, setResult }) {
+      const text = String(underWay().parameters.query)
+      if (documents.get(text) === documentAST) return setResult([])
       setValidationFn((...[of, document, rules, options]: Parameters<typeof validate>) =>
-        validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions }).map(unvaluedLiteral),
+        validate(of, document, rules, { ...options, maxErrors: 5, hideSuggestions: !mayIntrospect() }).map(
+          unvaluedLiteral,
+        ),
       )
       return ({ valid }) => {
-        if (valid) keep(String(underWay().parameters.query), params.documentAST)
+        if (valid) documents.set(text, documentAST)
         else note('invalid')
       }
     },
@@ -77,8 +86,6 @@ export function bounds({ introspects, keep }: Bounds): Plugin<SchemaContext> {
 
 const overLimit = (error: Error) =>
   error instanceof GraphQLError && error.extensions.code === 'LIMIT_EXCEEDED' ? error : null
-
-const withoutSuggestions: ValidationRule = () => ({})
 
 /** The last look at an operation, now that it is known which one it is, with which variables. */
 function admit(args: ExecutionArgs, hideSuggestions: boolean): Weighed {

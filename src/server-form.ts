@@ -37,6 +37,8 @@ export const notAcceptable: Refused = {
  */
 export function formOf(accept: string | undefined): Form | null {
   if (accept === undefined || accept === '*/*') return whole
+  const alone = singles.get(accept)
+  if (alone !== undefined) return { single: alone, streams: false }
   const types = accept.split(',').flatMap((part) => {
     const [type = '', ...options] = part.toLowerCase().replace(/\s/g, '').split(';')
     const charset = options.find((option) => option.startsWith('charset='))

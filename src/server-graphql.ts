@@ -2,9 +2,8 @@
 // are for what is malformed, too much, or a bug. What a request asks has been read when it comes here; nothing is run before
 // it was weighed. docs/decisions/0020
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type DocumentNode, type ExecutionResult, GraphQLError } from 'graphql'
+import { type ExecutionResult, GraphQLError } from 'graphql'
 import { createYoga, type GraphQLParams, type Plugin, type YogaServerInstance } from 'graphql-yoga'
-import { LRUCache } from 'lru-cache'
 import { lacking } from './auth.ts'
 import type { Context } from './context.ts'
 import type { Hub } from './live/hub.ts'
@@ -45,22 +44,10 @@ export type Pipeline = YogaServerInstance<object, SchemaContext>
 
 export type GraphqlHandler = (req: IncomingMessage, res: ServerResponse, request: GraphqlRequest) => Promise<void>
 
-/**
- * Documents that may be run are parsed and validated once. They are kept with all their tokens, some 100 bytes for a
- * character. What was refused is not kept: whoever sends ever new documents would fill the memory with them.
- */
-const keptCharacters = 500_000
-const keptDocumentCharacters = 20_000
-
 /** Answers authenticated requests at /graphql whose parameters were read. */
 export function createGraphql(options: GraphqlOptions): GraphqlHandler {
   const { metrics, log, introspection, streams, streamTimes, streamDb, answer = answered, ...given } = options
   const masked = (error: unknown) => mask(error, { requestId: current.getStore()?.requestId ?? 'unknown', log, note })
-  const documents = new LRUCache<string, DocumentNode>({
-    maxSize: keptCharacters,
-    maxEntrySize: keptDocumentCharacters,
-    sizeCalculation: (_, text) => text.length,
-  })
   const pipeline: Pipeline = createYoga<object, SchemaContext>({
     schema,
     cors: false,
@@ -68,10 +55,8 @@ export function createGraphql(options: GraphqlOptions): GraphqlHandler {
     landingPage: false,
     graphiql: false,
     logging: false,
-    parserAndValidationCache: {
-      documentCache: { get: (text) => documents.get(text), set: () => {} },
-      errorCache: { get: () => undefined, set: () => {} },
-    },
+    // What may be run is kept by who decides that.
+    parserAndValidationCache: false,
     maskedErrors: { maskError: masked },
     context: (): SchemaContext => {
       const { actor, anew, requestId, account } = underWay()
@@ -88,13 +73,7 @@ export function createGraphql(options: GraphqlOptions): GraphqlHandler {
         door: { maxBodyBytes, minRequestPoints: priceOfRequest, document: limits, budgets: account.budgets },
       }
     },
-    plugins: [
-      bounds({
-        introspects: (actor) => introspection !== 'off' && lacking(actor, 'read') === null,
-        keep: (text, document) => void (documents.has(text) || documents.set(text, document)),
-      }),
-      streaming(options),
-    ],
+    plugins: [bounds((actor) => introspection !== 'off' && lacking(actor, 'read') === null), streaming(options)],
   })
   const { getResultForParams } = pipeline
 

@@ -89,25 +89,34 @@ export async function readParameters(req: IncomingMessage, res: ServerResponse):
 }
 
 /** Null for more than is taken; no more than that is held, and the rest stays unread. */
-async function readBody(req: IncomingMessage): Promise<Buffer | 'gone' | null> {
+function readBody(req: IncomingMessage): Promise<Buffer | 'gone' | null> {
   const chunks: Buffer[] = []
   let size = 0
-  try {
-    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-      size += (chunk as Buffer).length
-      if (size > maxBodyBytes) return null
-      chunks.push(chunk as Buffer)
+  return new Promise((resolve) => {
+    const settle = (read: Buffer | 'gone' | null) => {
+      req.off('data', take).off('end', whole).off('close', gone)
+      resolve(read)
     }
-  } catch {
-    return 'gone'
-  }
-  return Buffer.concat(chunks)
+    const take = (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= maxBodyBytes) return void chunks.push(chunk)
+      req.pause()
+      settle(null)
+    }
+    const whole = () => settle(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
+    const gone = () => settle('gone')
+    // It may have left before anybody has listened.
+    if (req.destroyed) gone()
+    else req.on('data', take).once('end', whole).once('close', gone)
+  })
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function fromJson(bytes: Buffer): Read {
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    text = utf8.decode(bytes)
   } catch {
     return bad('The body is not UTF-8.')
   }
