@@ -135,6 +135,13 @@ function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | un
   return { name, where: and(...used.map(([, condition]) => condition)) }
 }
 
+/**
+ * Of a list by position the planner is not told which team: there is an index of the positions of all teams, which it would follow
+ * for a team that has many events, wherever in the log they are.
+ */
+const teamOf = <R>({ key }: List<R>): SQL =>
+  key === 'position' ? sql`(select ${textParam('teamId')})` : textParam('teamId')
+
 /** A page of the team's list. `filter` holds the parameters of the list's conditions; null is no filter. */
 export async function pageOf<R>(
   db: Database,
@@ -150,7 +157,7 @@ export async function pageOf<R>(
     db
       .select(list.columns as Record<string, PgColumn>)
       .from(list.table as PgTable)
-      .where(and(eq(list.table.teamId, textParam('teamId')), used.where, between(list as List<never>)))
+      .where(and(eq(list.table.teamId, teamOf(list)), used.where, between(list as List<never>)))
       .orderBy(...order(list as List<never>, getTableColumns(list.table), backward))
       .limit(sql.placeholder('limit'))
       .prepare(name),
