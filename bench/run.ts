@@ -4,15 +4,19 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Bench } from './figure.ts'
-import { growth } from './growth.ts'
-import { live } from './live.ts'
-import { loops } from './loops.ts'
-import { mutation, refusal } from './mutation.ts'
 
-const benches: Readonly<Record<string, () => Promise<Bench>>> = { growth, live, loops, mutation, refusal }
+/** Loaded when it is asked for: what one needs is not there for the others. */
+const benches: Readonly<Record<string, () => Promise<() => Promise<Bench>>>> = {
+  growth: async () => (await import('./growth.ts')).growth,
+  live: async () => (await import('./live.ts')).live,
+  loops: async () => (await import('./loops.ts')).loops,
+  mutation: async () => (await import('./mutation.ts')).mutation,
+  refusal: async () => (await import('./mutation.ts')).refusal,
+  start: async () => (await import('./start.ts')).start,
+}
 
 const name = process.argv[2] ?? ''
-const bench = benches[name]
+const bench = Object.hasOwn(benches, name) ? await benches[name]?.() : undefined
 if (!bench) {
   process.stderr.write(`there is no benchmark ${JSON.stringify(name)}; there is: ${Object.keys(benches).join(', ')}\n`)
   process.exit(2)
