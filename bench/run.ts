@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<() => Promise<Bench>>>> = {
   live: async () => (await import('./live.ts')).live,
   loops: async () => (await import('./loops.ts')).loops,
   mutation: async () => (await import('./mutation.ts')).mutation,
+  operations: async () => (await import('./operations.ts')).operations,
   refusal: async () => (await import('./mutation.ts')).refusal,
   start: async () => (await import('./start.ts')).start,
 }

@@ -37,7 +37,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
     {
       kind: 'deployment.stop',
       subjectType: 'Deployment',
-      concurrency: 8,
+      concurrency: 16,
       maxFailures: null,
       run: async (work) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)
@@ -48,7 +48,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
     {
       kind: 'deployment.tear_down',
       subjectType: 'Deployment',
-      concurrency: 8,
+      concurrency: 16,
       maxFailures: null,
       run: async (work) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)

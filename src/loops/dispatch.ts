@@ -11,6 +11,8 @@ import { countMoves } from './count.ts'
 import type { Effect } from './effect.ts'
 import { type Loop, startLoop } from './loop.ts'
 
+/** How long the end of one claim waits for those of others before more is claimed, while most of the lane is at work. */
+const gatherMs = 20
 /** When draining: for writing down what was cut off. */
 const releaseMs = 2_000
 
@@ -34,13 +36,22 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
   // By claim, not by operation: one that was lost may still be ending when the same process claims its operation again.
   const claims = new Set<Claim>()
 
-  function work(claim: Claim): void {
+  const busy = ({ kind }: Effect) => [...claims].filter(({ operation }) => operation.kind === kind).length
+
+  function work(effect: Effect, claim: Claim): void {
     claims.add(claim)
     claim.done.finally(() => {
       claims.delete(claim)
-      // The next operation of the same subject, or of the lane, may go on now.
-      loop.nudge()
+      // The next operation of the same subject, or of the lane, may go on now. While most of a lane is at work, others of it may
+      // end as soon: what they make room for is claimed together.
+      if (2 * busy(effect) <= effect.concurrency) loop.nudge()
+      else gathered ??= setTimeout(nudgeGathered, gatherMs)
     })
+  }
+  let gathered: NodeJS.Timeout | undefined
+  const nudgeGathered = () => {
+    gathered = undefined
+    loop.nudge()
   }
 
   const cause = () => ({ actor: { kind: 'loop', id: 'dispatch' }, requestId: `dispatch-${crypto.randomUUID()}` })
@@ -53,11 +64,10 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
     return moved.length
   }
 
-  async function claimLane(effect: Effect): Promise<number> {
-    const busy = [...claims].filter((claim) => claim.operation.kind === effect.kind).length
-    const room = effect.concurrency - busy
+  async function claimLane(effect: Effect, ready: readonly string[]): Promise<number> {
+    const room = effect.concurrency - busy(effect)
     if (room <= 0) return 0
-    const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }
+    const values = { ids: ready.join(','), kind: effect.kind, workerId, leaseMs: timing.leaseMs }
     const sentAt = performance.now()
     const rule = claimOperation(effect.subjectType) as unknown as Rule<typeof operation>
     const claimed = await transitionEach(db, rule, { ...cause(), values }, room).catch((error: unknown) => {
@@ -66,7 +76,8 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       throw error
     })
     countMoves(tools.metrics, rule as unknown as Rule, claimed.length)
-    for (const { row, before } of claimed) work(new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools))
+    for (const { row, before } of claimed)
+      work(effect, new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools))
     return claimed.length
   }
 
@@ -101,7 +112,11 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
             ),
           )
         )
-        await all(effects.filter(({ kind }) => due.kinds.has(kind)).map((effect) => () => claimLane(effect)))
+        const lanes = effects.flatMap((effect) => {
+          const ready = due.ready.get(effect.kind)
+          return ready ? [() => claimLane(effect, ready)] : []
+        })
+        await all(lanes)
         if (errors.length > 0) throw errors[0]
         return { moved }
       },
@@ -146,6 +161,7 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       if (!(await emptied(claims, releaseMs))) for (const claim of claims) claim.lose(reason)
       await Promise.all([...claims].map((claim) => claim.done))
       clearInterval(heartbeat)
+      clearTimeout(gathered)
     },
   }
 }

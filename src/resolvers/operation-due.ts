@@ -14,8 +14,8 @@ import { listParam } from './transition-statement.ts'
 const head = sql.raw('50')
 
 export interface DueWork {
-  /** Kinds of which something may be claimed. */
-  readonly kinds: ReadonlySet<string>
+  /** Ids of those that may be claimed, by kind. */
+  readonly ready: ReadonlyMap<string, readonly string[]>
   /** Ids of operations whose subject has a newer wish, by the type of the subject. */
   readonly outdated: ReadonlyMap<SubjectType, readonly string[]>
 }
@@ -58,7 +58,7 @@ export async function dueWork(db: Database, kinds: readonly string[]): Promise<D
         kind: sql<string>`w.kind`,
         subjectType: sql<SubjectType>`w.subject_type`,
         outdatedIds: sql<string | null>`string_agg(w.id, ',') filter (where w.ends)`,
-        isDue: sql<boolean>`not bool_and(w.ends)`,
+        readyIds: sql<string | null>`string_agg(w.id, ',') filter (where not w.ends)`,
       })
       .from(
         sql`(with due as (${due}), seen as (${seen})
@@ -68,8 +68,11 @@ export async function dueWork(db: Database, kinds: readonly string[]): Promise<D
       .prepare(name),
   )
   const found = await statement.execute({ kinds: kinds.join(',') })
+  const ready = new Map<string, string[]>()
   const outdated = new Map<SubjectType, string[]>()
-  for (const { subjectType, outdatedIds } of found)
+  for (const { kind, subjectType, outdatedIds, readyIds } of found) {
+    if (readyIds) ready.set(kind, readyIds.split(','))
     if (outdatedIds) outdated.set(subjectType, [...(outdated.get(subjectType) ?? []), ...outdatedIds.split(',')])
-  return { kinds: new Set(found.filter(({ isDue }) => isDue).map(({ kind }) => kind)), outdated }
+  }
+  return { ready, outdated }
 }

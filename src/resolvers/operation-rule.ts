@@ -47,7 +47,8 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
   })
 
 /**
- * What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
+ * Of those that `dueWork` has found, so that the statement looks nothing up and one plan serves for ever; all that must hold is
+ * said here again. What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
  * and outdated is taken at once, to be superseded: a newer wish must not wait for its back-off. What was never begun and may
  * not begin yet, as the restart of another service, hinders nobody: no driver has heard of it.
  */
@@ -57,7 +58,7 @@ export const claimOperation = (subjectType: SubjectType) =>
     subject: {
       ...part,
       action: 'claimOperation',
-      where: sql`${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
+      where: sql`${operation.id} = any(${listParam('ids')}) and ${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
         and (${operation.dueAt} <= now() or (${stateIs(state, 'UNKNOWN')} and ${newerWish(subjectType, operation)}))
         and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and ${stateIs(otherState, ...liveOperationStates)}
           and o.id <> ${operation.id} and (not ${stateIs(otherState, 'PENDING')} or ((o.generation, o.id) < (${operation.generation}, ${operation.id})

@@ -43,15 +43,15 @@ export async function dispatch(
   const cause = { actor: { kind: 'loop', id: workerId }, requestId }
   const effects = effectsOf[subjectType](play, db).filter(({ kind }) => kinds?.includes(kind) ?? true)
   const known = effects.map(({ kind }) => kind)
-  const { outdated, kinds: due } = await dueWork(db, known)
+  const { outdated, ready } = await dueWork(db, known)
   const ids = outdated.get(subjectType) ?? []
   const superseded = supersedeOutdated(subjectType) as unknown as Rule
   if (ids.length > 0) await transitionEach(db, superseded, { ...cause, values: { ids: ids.join(',') } }, ids.length)
   let claimed = 0
-  for (const effect of effects.filter(({ kind }) => due.has(kind))) {
+  for (const effect of effects.filter(({ kind }) => ready.has(kind))) {
     const sentAt = performance.now()
     const rule = claimOperation(subjectType) as unknown as Rule<typeof operation>
-    const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }
+    const values = { ids: String(ready.get(effect.kind)), kind: effect.kind, workerId, leaseMs: timing.leaseMs }
     const rows = await transitionEach(db, rule, { ...cause, values }, effect.concurrency).catch((error: unknown) => {
       // As the dispatcher takes it: another process has taken an operation of the same subject, and the index decided.
       if (error instanceof DatabaseFault && error.constraint === 'operation_one_per_subject') return []

@@ -141,7 +141,9 @@ test('R33 of a storm of redeploys only the newest generation runs', async () => 
       const ids = outdated.get('Deployment') ?? []
       const rule = supersedeOutdated('Deployment') as unknown as Rule
       await transitionEach(world.pool.db, rule, callOf(world, { ids: ids.join(',') }), 200)
-      const rows = await transitionEach(world.pool.db, claimOperation('Deployment'), callOf(world, values), 100)
+      const all = await world.stranger`select id from operation where subject_id = ${id}`
+      const call = callOf(world, { ...values, ids: all.map((row) => row.id).join(',') })
+      const rows = await transitionEach(world.pool.db, claimOperation('Deployment'), call, 100)
       return rows.map(({ row }) => row as Operation).filter((row) => row.subjectId === id)
     }
     // While the first generation is at work nothing of the subject is begun.
