@@ -117,6 +117,20 @@ describe('a token that is revoked', () => {
     expect(await asks(caller)).toBe(401)
   })
 
+  test('is refused a second after it was asked about, however late the answer was', async () => {
+    const gate = gates.park('read:authenticate', { when: 'after' })
+    const slow = asks(caller)
+    await gate.reached
+    await revokeApiToken(byOwner(), { id: member.actor.id })
+    nowMs += 900
+    gate.release()
+    expect(await slow).toBe(200)
+    nowMs += 99
+    expect(await asks(caller)).toBe(200)
+    nowMs += 1
+    expect(await asks(caller)).toBe(401)
+  })
+
   test('while it is looked up is refused to whoever comes after that, and not remembered', async () => {
     const gate = gates.park('read:authenticate', { when: 'after' })
     const before = asks(caller)
