@@ -12,6 +12,7 @@ export const longer = [
   'test/check/program.test.ts',
   'test/crash/*.test.ts',
   'test/db/embedded.test.ts',
+  'test/db/growth.test.ts',
   'test/db/probes.test.ts',
   'test/db/tls.test.ts',
   'test/door/same.test.ts',
