@@ -7,12 +7,15 @@ import { ensurePeers } from './installed.ts'
 import { openLimit } from './limit.ts'
 import { type DialectName, dialects } from './redeploy.ts'
 import { checkRedeploy } from './redeploy-check.ts'
-import { type Asker, type Contestant, inTurns, ratioFigure, roundFigures, startAsker } from './round.ts'
+import { type Asker, type Contestant, inTurns, type Rounds, ratioFigure, roundFigures, startAsker } from './round.ts'
 import { type Server, startPawl, startPeer } from './server.ts'
 import { openWorld, type World } from './world.ts'
 
 const connections = 32
 const leadMs = 1_000
+const minRows = 20_000
+/** With what goes before it stays within four minutes. */
+const turnsAtMostMs = 160_000
 const names = { mercurius: 'Mercurius', apollo: 'Apollo', postgraphile: 'PostGraphile' } as const
 type Peer = keyof typeof names
 const targets: Readonly<Record<Peer, number>> = { mercurius: 2.5, apollo: 4, postgraphile: 2 }
@@ -44,11 +47,11 @@ export async function mutation(): Promise<Bench> {
     }
     const limit = await openLimit(world, { clients: connections, leadMs, countedMs: settings.seconds * 1_000 })
     contestants.push(limit)
-    const rounds = await inTurns(contestants, settings.rounds, tell)
+    const rounds = await inTurns(contestants, settings.rounds, tell, turnsAtMostMs)
     return {
       about:
         `redeployDeployment of one of ${settings.rows} deployments, each call with a token and an idempotency key of its own; ` +
-        `${connections} connections; ${settings.rounds} rounds of ${settings.seconds} s in turns, medians; every answer checked`,
+        `${connections} connections; ${countOf(rounds)} rounds of ${settings.seconds} s in turns, medians; every answer checked`,
       figures: [
         ...roundFigures(rounds),
         ...settings.peers.map((peer) => ratioFigure(rounds, 'Pawl', names[peer], targets[peer])),
@@ -68,16 +71,19 @@ export async function refusal(): Promise<Bench> {
       [contestant('accepted', 'pawl'), contestant('refused', 'pawlRefuses')],
       settings.rounds,
       tell,
+      turnsAtMostMs,
     )
     return {
       about:
         `redeployDeployment of deployments that are DELETED, and of those that can be redeployed, of ${settings.rows} in all; ` +
-        `${connections} connections; ${settings.rounds} rounds of ${settings.seconds} s in turns, medians; every answer checked`,
+        `${connections} connections; ${countOf(rounds)} rounds of ${settings.seconds} s in turns, medians; every answer checked`,
       figures: [...roundFigures(rounds), ratioFigure(rounds, 'refused', 'accepted', 1)],
       rounds: Object.fromEntries(rounds),
     }
   })
 }
+
+const countOf = (rounds: Rounds) => [...rounds.values()][0]?.length
 
 function readSettings(): Settings {
   const { values } = parseArgs({
@@ -89,6 +95,8 @@ function readSettings(): Settings {
       peers: { type: 'string', default: Object.keys(names).join(',') },
     },
   })
+  // A team for every thousand: with fewer what one may ask for would be the bound.
+  if (!(Number(values.rows) >= minRows)) throw new Error(`--rows is ${values.rows}; allowed: from ${minRows}`)
   const peers = values.peers.split(',').filter((peer): peer is Peer => Object.hasOwn(names, peer))
   return { rows: Number(values.rows), rounds: Number(values.rounds), seconds: Number(values.seconds), peers }
 }

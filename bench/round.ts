@@ -25,14 +25,23 @@ export interface Contestant {
 
 export type Rounds = ReadonlyMap<string, readonly Round[]>
 
-/** So many rounds of each, in turns; the first turn of all is not counted. */
+/** Fewer say nothing. */
+const fewestRounds = 3
+
+/**
+ * So many rounds of each, in turns; the first turn of all is not counted. On a machine that has more to do than this no turn is
+ * begun when `atMostMs` are over, but three are had.
+ */
 export async function inTurns(
   contestants: readonly Contestant[],
   rounds: number,
   tell: (line: string) => void,
+  atMostMs = Number.POSITIVE_INFINITY,
 ): Promise<Rounds> {
   const shown = new Map<string, Round[]>(contestants.map(({ name }) => [name, []]))
+  const since = performance.now()
   for (let turn = 0; turn <= rounds; turn++) {
+    if (turn > fewestRounds && performance.now() - since > atMostMs) break
     for (const { name, settle, round } of contestants) {
       await settle()
       const seen = await round()

@@ -59,6 +59,11 @@ describe('turns', () => {
     expect(seen.get('a')?.map(({ perSecond }) => perSecond)).toEqual([6, 10])
   })
 
+  test('when the time is over three rounds are had, and no more', async () => {
+    const seen = await inTurns([contestant('a', [])], 9, () => {}, 0)
+    expect(seen.get('a')).toHaveLength(3)
+  })
+
   test('a round that goes wrong ends the bench', async () => {
     await expect(inTurns([contestant('a', []), contestant('b', [], true)], 2, () => {})).rejects.toThrow(
       'answered wrongly',
