@@ -17,7 +17,8 @@ export interface EventFilter {
   readonly to?: Date | null
 }
 
-const [from, to] = ['from', 'to'].map((name) => sql`${textParam(name)}::timestamptz`) as [SQL, SQL]
+const timeParam = (name: string) => sql`${textParam(name)}::timestamptz`
+const [begin, end] = [timeParam('from'), timeParam('to')]
 /**
  * By how much the order of positions may differ from that of times: a position is given after the commit, so by as much as a
  * transaction stays open after its event. Ours do for 10 s at most.
@@ -44,8 +45,8 @@ export const events = defineList<EventView>({
     subjectType: eq(event.subjectType, textParam('subjectType')),
     kind: eq(event.kind, textParam('kind')),
     actor: eq(event.actorId, textParam('actor')),
-    from: sql`${event.occurredAt} >= ${from} and ${event.position} > ${edge('low', sql`${from} - ${strayed}`)}`,
-    to: sql`${event.occurredAt} < ${to} and ${event.position} < ${edge('high', sql`${to} + ${strayed}`)}`,
+    from: sql`${event.occurredAt} >= ${begin} and ${event.position} > ${edge('low', sql`${begin} - ${strayed}`)}`,
+    to: sql`${event.occurredAt} < ${end} and ${event.position} < ${edge('high', sql`${end} + ${strayed}`)}`,
   },
 })
 
