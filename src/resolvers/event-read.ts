@@ -5,6 +5,9 @@ import { event } from '../db/event.ts'
 import { cursorOf, defineList, storable } from './page.ts'
 import { textParam } from './transition-statement.ts'
 
+const timeParam = (name: string) => sql`${textParam(name)}::timestamptz`
+const [begin, end] = [timeParam('from'), timeParam('to')]
+
 const { transitionId: _transitionId, id: _id, ...shown } = getTableColumns(event)
 export type EventView = Omit<typeof event.$inferSelect, 'transitionId' | 'id'>
 
@@ -17,8 +20,6 @@ export interface EventFilter {
   readonly to?: Date | null
 }
 
-const timeParam = (name: string) => sql`${textParam(name)}::timestamptz`
-const [begin, end] = [timeParam('from'), timeParam('to')]
 /**
  * By how much the order of positions may differ from that of times: a position is given after the commit, so by as much as a
  * transaction stays open after its event. Ours do for 10 s at most.
