@@ -7,6 +7,7 @@ import type { Bench } from './figure.ts'
 
 /** Loaded when it is asked for: what one needs is not there for the others. */
 const benches: Readonly<Record<string, () => Promise<() => Promise<Bench>>>> = {
+  dashboard: async () => (await import('./dashboard.ts')).dashboard,
   growth: async () => (await import('./growth.ts')).growth,
   live: async () => (await import('./live.ts')).live,
   loops: async () => (await import('./loops.ts')).loops,
