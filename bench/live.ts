@@ -18,6 +18,7 @@ const teams = 100
 const subscribers = 1_000
 const changesPerSecond = 200
 const seconds = 20
+const againMs = 200
 
 export async function live(): Promise<Bench> {
   const base = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
@@ -76,8 +77,8 @@ export async function live(): Promise<Bench> {
 function writing(url: string, writers: readonly { readonly token: string; readonly id: string }[]) {
   const agent = new Agent({ keepAlive: true, maxSockets: 32 })
   const query = 'mutation ($i: MergeDeploymentEnvInput!) { mergeDeploymentEnv(input: $i) { __typename } }'
-  const change = ({ token, id }: { token: string; id: string }) =>
-    new Promise<void>((resolve, reject) => {
+  const ask = (token: string, body: string) =>
+    new Promise<string>((resolve, reject) => {
       const sent = request(url, {
         method: 'POST',
         agent,
@@ -89,10 +90,21 @@ function writing(url: string, writers: readonly { readonly token: string; readon
         response.setEncoding('utf8').on('data', (chunk) => {
           text += chunk
         })
-        response.once('end', () => (text.includes('MergeDeploymentEnvPayload') ? resolve() : reject(new Error(text))))
+        response.once('end', () => resolve(text))
       })
-      sent.end(JSON.stringify({ query, variables: { i: { id, set: [{ key: 'AT', value: `${Date.now()}` }] } } }))
+      sent.end(body)
     })
+  /** What a busy machine turns away is asked for once more, under the same key. */
+  async function change({ token, id }: { token: string; id: string }): Promise<void> {
+    const input = { id, set: [{ key: 'AT', value: `${Date.now()}` }], idempotencyKey: crypto.randomUUID() }
+    const body = JSON.stringify({ query, variables: { i: input } })
+    for (;;) {
+      const text = await ask(token, body)
+      if (text.includes('MergeDeploymentEnvPayload')) return
+      if (!/TemporarilyUnavailable|Busy/.test(text)) throw new Error(text)
+      await sleep(againMs)
+    }
+  }
   let next = 0
   return {
     /** Each team gets as many. */
