@@ -90,29 +90,29 @@ const together = (more = {}): Actor => ({
   }),
 })
 
+const grouped = (of: string, actors: Readonly<Record<string, Actor>>): Subject => ({
+  name: of,
+  scene: (scene) => {
+    const besides = [1, 2, 3].map((nth) => [
+      `beside${nth}`,
+      scene.deployment({ name: `beside${nth}`, state: 'STOPPED' }),
+    ])
+    return { ids: { ...Object.fromEntries(besides), id: scene.deployment({ name, expires_at: hoursFromNow(-1) }) } }
+  },
+  actors,
+})
+
 export const deploymentSubjects: readonly Subject[] = [
   {
     name: 'deployment',
     scene: (scene) => ({ ids: { id: scene.deployment({ name, expires_at: hoursFromNow(-1) }) } }),
     actors: { ...callers, expire },
   },
-  {
-    name: 'deployment.grouped',
-    scene: (scene) => {
-      const beside = [1, 2, 3].map((nth) => [
-        `beside${nth}`,
-        scene.deployment({ name: `beside${nth}`, state: 'STOPPED' }),
-      ])
-      const own = scene.deployment({ name, expires_at: hoursFromNow(-1) })
-      return { ids: { ...Object.fromEntries(beside), id: own } }
-    },
-    actors: {
-      ...only('redeploy', 'keyed', 'stop', 'delete'),
-      expire,
-      together: together(),
-      keyedTogether: { key: 'one', ...together({ idempotencyKey: 'one' }) },
-    },
-  },
+  grouped('deployment.grouped', { ...only('redeploy', 'stop', 'delete'), expire, together: together() }),
+  grouped('deployment.groupedKey', {
+    ...only('redeploy', 'keyed', 'delete'),
+    together: { key: 'one', ...together({ idempotencyKey: 'one' }) },
+  }),
   {
     name: 'deployment.none',
     scene: (scene) => {
