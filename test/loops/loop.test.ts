@@ -44,6 +44,23 @@ test('the first pass runs at once; nudges while it runs make one more after it, 
   expect(passes).toHaveLength(3)
 })
 
+test('a loop that rests does together what it is nudged for meanwhile', async () => {
+  const begun: number[] = []
+  const { loop } = gatedLoop({
+    restMs: 40,
+    pass: async () => {
+      begun.push(performance.now())
+      return {}
+    },
+  })
+  while (begun.length < 5) {
+    loop.nudge()
+    await new Promise(setImmediate)
+  }
+  await loop.stop()
+  for (const [at, time] of begun.slice(1).entries()) expect(time - (begun[at] ?? 0)).toBeGreaterThan(38)
+})
+
 test('the timer runs it again, give or take a tenth', async () => {
   const begun: number[] = []
   const { loop } = gatedLoop({
