@@ -98,12 +98,14 @@ export const startDeployment = defineRule({
   name: 'startDeployment',
   subject: { ...part, action: 'startDeployment', where: byId, guard: resolves },
   called: true,
+  grouped: true,
 })
 
 export const stopDeployment = defineRule({
   name: 'stopDeployment',
   subject: { ...part, action: 'stopDeployment', where: byId },
   called: true,
+  grouped: true,
 })
 
 export const deleteDeployment = defineRule({
@@ -138,6 +140,7 @@ export const setDeploymentTtl = defineRule({
   },
   data: () => sql`jsonb_build_object('ttlHours', ${intParam('ttlHours')})`,
   called: true,
+  grouped: true,
 })
 
 export const makeDeploymentPermanent = defineRule({
@@ -149,6 +152,7 @@ export const makeDeploymentPermanent = defineRule({
     set: () => ({ ttlPolicy: sql`'PERMANENT'`, expiresAt: sql`null` }),
   },
   called: true,
+  grouped: true,
 })
 
 const batch = (orderBy: SQL): Part<typeof deployment>['batch'] => ({ orderBy, limit: intParam('limit') })

@@ -3,7 +3,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/db/id.ts'
 import { statementName } from '../../src/db/session.ts'
-import { redeployDeployment } from '../../src/resolvers/deployment.ts'
+import {
+  type DeploymentPayload,
+  makeDeploymentPermanent,
+  redeployDeployment,
+  setDeploymentTtl,
+  startDeployment,
+  stopDeployment,
+} from '../../src/resolvers/deployment.ts'
 import { holdQueue, holdRow, type Mutation, underWay, untilBlocked } from '../interleave.ts'
 import { contextFor, createTeam, putDeployment } from '../row.ts'
 import { among, deployments, name, openWorlds, replicaOf, together, type Worlds } from './grouped-world.ts'
@@ -74,6 +81,25 @@ describe('each call of a group is decided for itself', () => {
     }
     const wrong = await play(bare, mixed)
     expect(new Set([...wrong.rows.values()].map(({ image }) => image)).size).toBe(1)
+  })
+
+  const limited = { state: 'HEALTHY', expiresInSeconds: 3_600 } as const
+  test.each([
+    ['startDeployment', { state: 'STOPPED' } as const, startDeployment, () => ({}), { state: 'BUILDING' }],
+    ['stopDeployment', { state: 'HEALTHY' } as const, stopDeployment, () => ({}), { state: 'STOPPING' }],
+    ['setDeploymentTtl', limited, setDeploymentTtl, (n: number) => ({ ttlHours: n + 1 }), { ttlPolicy: 'TTL' }],
+    ['makeDeploymentPermanent', limited, makeDeploymentPermanent, () => ({}), { ttlPolicy: 'PERMANENT' }],
+  ])('also where they are calls of %s', async (_, facts, mutation, values, expected) => {
+    const { context } = replicaOf(real)
+    const ids = await Promise.all(Array.from({ length: 20 }, () => real.deployment(facts)))
+    const told = await Promise.all(ids.map((id, n) => mutation(context, { id, ...values(n) } as never)))
+    const hours: number[] = []
+    for (const [n, id] of ids.entries()) {
+      expect(told[n]).toMatchObject({ replayed: false, deployment: { id, version: 2, ...expected } })
+      const { expiresAt } = (told[n] as DeploymentPayload).deployment
+      if (expiresAt) hours.push(Math.round((expiresAt.getTime() - Date.now()) / 3_600_000))
+    }
+    if (mutation === setDeploymentTtl) expect(hours).toEqual(ids.map((_, n) => n + 1))
   })
 
   test('some are refused, some are missing, one cannot even be stored: the others are not touched by that', async () => {
