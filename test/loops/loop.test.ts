@@ -44,36 +44,33 @@ test('the first pass runs at once; nudges while it runs make one more after it, 
   expect(passes).toHaveLength(3)
 })
 
-test('a loop that rests does together what it is nudged for meanwhile', async () => {
+/** A loop that tells when its passes began. */
+function tellingLoop(more: Partial<LoopDeclaration>) {
   const begun: number[] = []
-  const { loop } = gatedLoop({
-    restMs: 40,
-    pass: async () => {
-      begun.push(performance.now())
-      return {}
-    },
-  })
+  const pass = async () => {
+    begun.push(performance.now())
+    return {}
+  }
+  const { loop } = gatedLoop({ ...more, pass })
+  const gaps = () => begun.slice(1).map((at, index) => at - (begun[index] ?? 0))
+  return { loop, begun, gaps }
+}
+
+test('a loop that rests does together what it is nudged for meanwhile', async () => {
+  const { loop, begun, gaps } = tellingLoop({ restMs: 40 })
   while (begun.length < 5) {
     loop.nudge()
     await new Promise(setImmediate)
   }
   await loop.stop()
-  for (const [at, time] of begun.slice(1).entries()) expect(time - (begun[at] ?? 0)).toBeGreaterThan(38)
+  for (const gap of gaps()) expect(gap).toBeGreaterThan(38)
 })
 
 test('the timer runs it again, give or take a tenth', async () => {
-  const begun: number[] = []
-  const { loop } = gatedLoop({
-    everyMs: 40,
-    pass: async () => {
-      begun.push(performance.now())
-      return {}
-    },
-  })
+  const { loop, begun, gaps } = tellingLoop({ everyMs: 40 })
   await until(() => expect(begun.length).toBeGreaterThan(5))
   await loop.stop()
-  const gaps = begun.slice(1).map((at, index) => at - (begun[index] ?? 0))
-  for (const gap of gaps) expect(gap).toBeGreaterThan(34)
+  for (const gap of gaps()) expect(gap).toBeGreaterThan(34)
 })
 
 test('R107 a pass that fails is told and counted, and the next one runs', async () => {
