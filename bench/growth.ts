@@ -3,7 +3,7 @@
 //   npm run bench -- growth [--rows 1000,100000,5000000] [--keep <folder>]
 // Seeding five million takes about six minutes and 14 GB; a folder that is kept is used again.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,6 +13,7 @@ import { migrate } from '../src/db/migrate.ts'
 import { createToken } from '../test/fixture.ts'
 import { type Bench, figure } from './figure.ts'
 import { seed, seededTeams } from './growth-seed.ts'
+import { post } from './post.ts'
 import { startPawl } from './server.ts'
 import { idOf } from './subject.ts'
 
@@ -158,21 +159,6 @@ async function ask(plane: Plane, call: Call, team: Team, agent: Agent): Promise<
   await Promise.all(Array.from({ length: atOnce }, asker))
   return tookMs
 }
-
-const post = (url: string, token: string, body: string, agent: Agent): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', accept: 'application/json', authorization: `Bearer ${token}` }
-    const sent = request(url, { method: 'POST', agent, headers })
-    sent.once('error', reject)
-    sent.once('response', (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (chunk) => {
-        text += chunk
-      })
-      response.once('end', () => resolve(text))
-    })
-    sent.end(body)
-  })
 
 /** Any one that the team may redeploy: `growth-seed.ts` says whose each is, and in which state. */
 function deploymentOf(team: Team, rows: number): string {

@@ -2,7 +2,7 @@
 // over HTTP at a real server. How late each delivery is, whether any is missing, and how much the server has grown.
 import { fork } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { migrate } from '../src/db/migrate.ts'
 import { createTeam, putDeployment } from '../test/fixture.ts'
 import { type Bench, figure } from './figure.ts'
 import type { Followed } from './live-subscribers.ts'
+import { post } from './post.ts'
 import { startPawl } from './server.ts'
 
 const teams = 100
@@ -77,23 +78,7 @@ export async function live(): Promise<Bench> {
 function writing(url: string, writers: readonly { readonly token: string; readonly id: string }[]) {
   const agent = new Agent({ keepAlive: true, maxSockets: 32 })
   const query = 'mutation ($i: MergeDeploymentEnvInput!) { mergeDeploymentEnv(input: $i) { __typename } }'
-  const ask = (token: string, body: string) =>
-    new Promise<string>((resolve, reject) => {
-      const sent = request(url, {
-        method: 'POST',
-        agent,
-        headers: { 'content-type': 'application/json', accept: 'application/json', authorization: `Bearer ${token}` },
-      })
-      sent.once('error', reject)
-      sent.once('response', (response) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (chunk) => {
-          text += chunk
-        })
-        response.once('end', () => resolve(text))
-      })
-      sent.end(body)
-    })
+  const ask = (token: string, body: string) => post(url, token, body, agent)
   /** What a busy machine turns away is asked for once more, under the same key. */
   async function change({ token, id }: { token: string; id: string }): Promise<void> {
     const input = { id, set: [{ key: 'AT', value: `${Date.now()}` }], idempotencyKey: crypto.randomUUID() }
