@@ -132,11 +132,15 @@ test('R74 a move that goes to PAUSED at once says so while it runs on', async ()
 /** As many provisions as a lane has stand still; another is deleted meanwhile. One connection. */
 async function stoodStill(holding: boolean) {
   const held = await hold(stage.sql, 'select pg_advisory_xact_lock(91)')
+  const maker = stage.replica()
+  const id = await made({ name: 'first' })
+  await maker.dispatcher.drain(1_000)
+  // All of them are there before anybody looks, and so they are claimed together.
+  for (let n = 0; n < 8; n++) await stage.create()
   let begun = 0
   const standing: ResourceReplicaOptions['through'] = (fake, db) => ({
     ...fake,
     async provision(spec, fence, signal) {
-      if (spec.name === 'first') return fake.provision(spec, fence, signal)
       begun++
       // The mutant waits for the provider with a statement open.
       if (holding) await db.execute('/* waiting */ select pg_advisory_xact_lock(91)').catch(() => {})
@@ -144,9 +148,7 @@ async function stoodStill(holding: boolean) {
     },
   })
   const { pool, provisioner } = stage.replica({ slots: 1, through: standing })
-  const id = await made({ name: 'first' })
   const gates = Array.from({ length: 8 }, () => provisioner.pauseBefore('provision'))
-  for (let n = 0; n < 8; n++) await stage.create()
   await until(() => expect(begun).toBe(8))
   if (holding) {
     await until(() => expect(pool.stats()).toMatchObject({ busy: 1 }))
