@@ -9,7 +9,7 @@ import { createFixture, createHarness, type Fixture } from './process-fixture.ts
 import { calm, fenceOf, newRef, run, specOf } from './runtime.conformance.ts'
 import { runtimeInstanceConformance } from './runtime-instance.conformance.ts'
 
-runtimeInstanceConformance('process driver', () => createHarness({ probeTimeoutMs: 250 }))
+runtimeInstanceConformance('process driver', () => createHarness({ probeTimeoutMs: 1_500 }))
 
 describe('process driver: one run', () => {
   let fixture: Fixture
