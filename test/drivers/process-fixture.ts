@@ -125,6 +125,8 @@ export async function createHarness(options: Partial<ProcessDriverOptions> = {})
       const supervisor = await fixture.supervisor(ref)
       for (const pid of await fixture.processes(ref)) if (pid !== supervisor) process.kill(pid, 'SIGKILL')
       await eventually(() => fixture.processes(ref)).toEqual([])
+      // Its supervisor is on its way out for a moment, with nothing in its environment that would tell whose it was.
+      await eventually(() => fixture.driver.observe(ref, calm)).toMatchObject({ value: { state: 'exited' } })
     },
   }
 }
