@@ -196,7 +196,7 @@ describe('an unknown outcome', () => {
 })
 
 test('a driver that hangs is given up at its time; what came of it is looked at', async () => {
-  const { driver } = stage.replica({ timing: { callTimeoutMs: 100 } })
+  const { driver } = stage.replica({ timing: { callTimeoutMs: 1_000 } })
   driver.faultNext('ensure', { kind: 'hang', done: true })
   const id = await stage.deploy()
   await hurried(async () => expect((await stage.deployment(id)).state).toBe('HEALTHY'))
@@ -205,7 +205,7 @@ test('a driver that hangs is given up at its time; what came of it is looked at'
 })
 
 test('a driver that does not even hear the signal is given up at its time', async () => {
-  const { driver } = stage.replica({ timing: { callTimeoutMs: 100 } })
+  const { driver } = stage.replica({ timing: { callTimeoutMs: 1_000 } })
   const gate = driver.pauseBefore('ensure', undefined, { deaf: true })
   const id = await stage.deploy()
   await stage.work(id, 'UNKNOWN')

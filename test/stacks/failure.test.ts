@@ -82,7 +82,7 @@ test.each([
   ['throws', { kind: 'throw' }],
   ['cannot be reached', { kind: 'unreachable' }],
 ] as const)('a driver that %s at one service costs a try, not a service', async (_what, fault) => {
-  const { driver } = stage.replica({ timing: { callTimeoutMs: 100 } })
+  const { driver } = stage.replica({ timing: { callTimeoutMs: 1_000 } })
   driver.faultNext('ensure', fault, 1, on('api'))
   const id = await stage.create(['web', 'api'])
   await stage.hurriedTo(id, 'HEALTHY')
