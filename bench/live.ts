@@ -1,8 +1,8 @@
 // The benchmark `live`: 1,000 subscribers in a process of their own follow 100 teams, while 200 changes a second are asked for
 // over HTTP at a real server. How late each delivery is, whether any is missing, and how much the server has grown.
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { Agent } from 'node:http'
+import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,16 +10,14 @@ import { fileURLToPath } from 'node:url'
 import { startEmbeddedPostgres } from '../src/db/embedded.ts'
 import { migrate } from '../src/db/migrate.ts'
 import { createTeam, putDeployment } from '../test/fixture.ts'
-import { type Bench, figure } from './figure.ts'
 import type { Followed } from './live-subscribers.ts'
-import { post } from './post.ts'
-import { startPawl } from './server.ts'
+import type { Bench } from './run.ts'
 
 const teams = 100
 const subscribers = 1_000
 const changesPerSecond = 200
 const seconds = 20
-const againMs = 200
+const root = fileURLToPath(new URL('..', import.meta.url))
 
 export async function live(): Promise<Bench> {
   const base = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
@@ -32,7 +30,7 @@ export async function live(): Promise<Bench> {
       const { teamId, token } = await createTeam(database.url)
       writers.push({ token, id: await putDeployment(database.url, teamId) })
     }
-    const server = await startPawl(database.url, base)
+    const server = await startServer(database.url, base)
     ends.push(server.end)
     const write = writing(server.url, writers)
     ends.push(write.end)
@@ -54,6 +52,12 @@ export async function live(): Promise<Bench> {
     const due = (subscribers / teams) * made
     const at = (part: number) =>
       told.lateMs[Math.min(told.lateMs.length - 1, Math.floor(told.lateMs.length * part))] ?? 0
+    const figure = (what: string, measured: string, target = '', reached: boolean | null = null) => ({
+      what,
+      measured,
+      target,
+      reached,
+    })
     return {
       about:
         `${subscribers} subscribers, ${subscribers / teams} on each of ${teams} teams, so that each event goes to ` +
@@ -74,22 +78,61 @@ export async function live(): Promise<Bench> {
   }
 }
 
+async function startServer(databaseUrl: string, base: string) {
+  const child = spawn(process.execPath, ['src/main.ts'], {
+    cwd: root,
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: databaseUrl,
+      PAWL_PORT: '0',
+      PAWL_ROLE: 'api',
+      PAWL_SECRET_KEYS: `bench:${Buffer.alloc(32, 7).toString('base64')}`,
+      PAWL_DATA_DIR: base,
+      PAWL_LOG_LEVEL: 'error',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const url = await new Promise<string>((resolve, reject) => {
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+      const found = /^GraphQL: (\S+)$/m.exec(text)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    child.once('exit', () => reject(new Error(`the server did not start: ${text}`)))
+  })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return {
+    url,
+    pid: child.pid ?? 0,
+    async end() {
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
 /** Changes at a steady pace, each team in its turn; a change that is refused ends the benchmark. */
 function writing(url: string, writers: readonly { readonly token: string; readonly id: string }[]) {
   const agent = new Agent({ keepAlive: true, maxSockets: 32 })
   const query = 'mutation ($i: MergeDeploymentEnvInput!) { mergeDeploymentEnv(input: $i) { __typename } }'
-  const ask = (token: string, body: string) => post(url, token, body, agent)
-  /** What a busy machine turns away is asked for once more, under the same key. */
-  async function change({ token, id }: { token: string; id: string }): Promise<void> {
-    const input = { id, set: [{ key: 'AT', value: `${Date.now()}` }], idempotencyKey: crypto.randomUUID() }
-    const body = JSON.stringify({ query, variables: { i: input } })
-    for (;;) {
-      const text = await ask(token, body)
-      if (text.includes('MergeDeploymentEnvPayload')) return
-      if (!/TemporarilyUnavailable|Busy/.test(text)) throw new Error(text)
-      await sleep(againMs)
-    }
-  }
+  const change = ({ token, id }: { token: string; id: string }) =>
+    new Promise<void>((resolve, reject) => {
+      const sent = request(url, {
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', accept: 'application/json', authorization: `Bearer ${token}` },
+      })
+      sent.once('error', reject)
+      sent.once('response', (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk) => {
+          text += chunk
+        })
+        response.once('end', () => (text.includes('MergeDeploymentEnvPayload') ? resolve() : reject(new Error(text))))
+      })
+      sent.end(JSON.stringify({ query, variables: { i: { id, set: [{ key: 'AT', value: `${Date.now()}` }] } } }))
+    })
   let next = 0
   return {
     /** Each team gets as many. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '../src/db/embedded.ts'
 import { migrate } from '../src/db/migrate.ts'
-import { type Bench, figure } from './figure.ts'
+import type { Bench } from './run.ts'
 import { type Report, type Simulation, simulate, usual } from './simulate/simulation.ts'
 
 const perSecondTarget = 500
@@ -19,6 +19,12 @@ export async function loops(): Promise<Bench> {
   const longest = Math.max(...hanging.cycles.map(({ durationMs }) => durationMs))
   const oldest = Math.max(...hanging.cycles.map(({ oldestAskedMs }) => oldestAskedMs))
   const broken = [...quick.broken, ...hanging.broken]
+  const figure = (what: string, measured: string, target: string, reached: boolean) => ({
+    what,
+    measured,
+    target,
+    reached,
+  })
   return {
     about:
       'one replica asks about 20,000 instances, each answer after 10 ms, while 1 % die and are started again; then three replicas ' +

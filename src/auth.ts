@@ -42,8 +42,6 @@ export interface Actor {
   readonly teamEndsAt?: Date
   /** When its credential runs out by itself, by the clock of this process. */
   readonly goodUntil?: Date
-  /** It was looked up for an earlier request, up to a second ago, and may be less by now. */
-  readonly remembered?: boolean
 }
 
 interface Need {
@@ -117,16 +115,6 @@ const needs = {
   redeliverWebhookEvent: need('admin', 'reversible'),
 } as const satisfies Record<string, Need>
 export type Action = keyof typeof needs
-
-/**
- * What cannot be taken back, or would give rights or approvals that outlive the caller's own: nobody does it on what is
- * only remembered of it.
- */
-export const outlasts = (action: string): boolean => {
-  const { scope, class: of } = needOf(action) ?? nobodys
-  return of === 'irreversible' || (of !== 'read' && (scope === 'admin' || scope === 'approve'))
-}
-const nobodys = need(null, 'irreversible')
 
 /** The scope that it takes to act on the operations of a type of subject. */
 export const subjectScope = { Deployment: 'deploy', Resource: 'resource', Stack: 'stack' } as const satisfies Record<

@@ -21,8 +21,6 @@ export interface Context {
   readonly sealing: Sealing
   /** Says that something was accepted, so that the dispatcher and the sequencer look at once; only a hint. */
   readonly nudge: () => void
-  /** Says that what callers may do has changed, so that nobody goes by what is remembered of it. */
-  readonly forgetCallers: () => void
   readonly metrics: Pick<Metrics, 'transition'>
   readonly log: Log
 }

@@ -48,6 +48,7 @@ import { welcome } from './welcome.ts'
 
 /** How long effects that run may take to end at a shutdown. */
 const drainMs = 30_000
+const startedAt = performance.now()
 
 /** What it works on: a database at the newest migration, and drivers, which are made for the installation of that id. */
 export interface World {
@@ -164,7 +165,7 @@ export async function startControlPlane(
   // When all else is up: a start that fails must not have stored the one token that is shown once, unshown.
   const token = await bootstrap(work.db, config.bootstrapToken)
   begun = true
-  process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() }))
+  process.stdout.write(welcome({ address, token, role: config.role, tookMs: performance.now() - startedAt }))
 }
 
 type Start = (loop: LoopDeclaration) => Loop

@@ -20,14 +20,13 @@ const everyAnswer = {
   'cross-origin-resource-policy': 'same-origin',
   'cross-origin-opener-policy': 'same-origin',
 } as const
-const everyHeader = Object.entries(everyAnswer)
 const json = 'application/json; charset=utf-8'
 /** What a client that was refused may go on sending; more than that is sent to harm. */
 const maxDroppedBytes = 33_554_432
 
 export function decorate(res: ServerResponse, requestId: string): void {
   res.setHeader('x-request-id', requestId)
-  for (const [name, value] of everyHeader) res.setHeader(name, value)
+  for (const [name, value] of Object.entries(everyAnswer)) res.setHeader(name, value)
 }
 
 export function send(res: ServerResponse, status: number, type: string, body: string): void {

@@ -13,9 +13,6 @@ import {
   Kind,
   type OperationDefinitionNode,
   type SelectionSetNode,
-  TypeInfo,
-  visit,
-  visitWithTypeInfo,
 } from 'graphql'
 import { BadUserInput } from './resolvers/page.ts'
 import { introspectionCost, limited, limits } from './server-document.ts'
@@ -54,10 +51,8 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
   try {
     if (operation.operation === 'subscription' && !selects(operation.selectionSet, document, read.coerced ?? {}))
       return { cost: null, flaw: badInput(noField) }
-    const requested =
-      fixedCosts.get(operation) ??
-      complexityFromQuery(chosen, { schema, variables }).complexity + introspectionCost(document)
-    if (!fixedCosts.has(operation)) fixedCosts.set(operation, varies(schema, document) ? null : requested)
+    const { complexity } = complexityFromQuery(chosen, { schema, variables })
+    const requested = complexity + introspectionCost(document)
     return {
       cost: { requested, limit: limits.cost },
       flaw: requested > limits.cost ? limited('cost of the operation', requested, limits.cost) : null,
@@ -67,20 +62,6 @@ export function weigh({ schema, document, operation, variables, hideSuggestions 
     if (error instanceof GraphQLError) return { cost: null, flaw: badInput(error.message, error) }
     throw error
   }
-}
-
-/** What operations cost that cost the same with all variables; null for others. Documents that are run often are kept. */
-const fixedCosts = new WeakMap<OperationDefinitionNode, number | null>()
-
-/** Whether a variable stands where it may decide how many rows there are. */
-function varies(schema: GraphQLSchema, document: DocumentNode): boolean {
-  const types = new TypeInfo(schema)
-  let found = false
-  const Variable = () => {
-    found ||= typeof types.getFieldDef()?.extensions.complexity === 'function'
-  }
-  visit(document, visitWithTypeInfo(types, { Variable }))
-  return found
 }
 
 const noField = 'A subscription needs its one field: with @skip and @include as they are given nothing is left of it.'

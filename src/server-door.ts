@@ -6,24 +6,19 @@ import { createRateLimit, type RateLimit } from './rate-limit.ts'
 import { shareOf } from './resolvers/share.ts'
 import { type Refused, refuse, send } from './server-answer.ts'
 import { callerOf } from './server-caller.ts'
-import { formOf, notAcceptable } from './server-form.ts'
-import { createGraphql, type GraphqlOptions } from './server-graphql.ts'
-import { type CallerMemory, createCallerMemory } from './server-memory.ts'
+import { createGraphql, type GraphqlOptions, type GraphqlRequest } from './server-graphql.ts'
 import { graphiqlPage, graphiqlPolicy } from './server-page.ts'
 import { openAccount, priceOfRequest, rateRefused } from './server-rate.ts'
-import { bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
+import { acceptFlaw, bodyFlaw, originFlaw, type Parameters, readParameters } from './server-request.ts'
 import type { Trust } from './server-trusted.ts'
-import type { GraphqlRequest } from './server-under-way.ts'
 
-export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb' | 'forgetCallers'> {
+export interface DoorOptions extends Omit<GraphqlOptions, 'streamDb'> {
   /** The documents that may be run; null, the default, for every valid one. */
   readonly trust?: Trust | null
   /** What callers may ask for, and what they have; by default the usual, shared with no other process. */
   readonly rate?: RateLimit
   /** Reads the JWTs of an OIDC issuer; null, the default, when there is none. */
   readonly oidc?: Pick<OidcVerifier, 'verify'> | null
-  /** Who callers were a moment ago. */
-  readonly callers?: CallerMemory
   /** How long a client that was refused may go on sending, in ms. */
   readonly lingerMs: number
 }
@@ -39,13 +34,12 @@ export function createDoor({
   trust = null,
   rate = createRateLimit(),
   oidc = null,
-  callers = createCallerMemory(),
   lingerMs,
   ...options
 }: DoorOptions): Door {
   const { db, metrics, introspection } = options
   const streamDb = shareOf(db)
-  const handle = createGraphql({ ...options, streamDb, forgetCallers: callers.forget })
+  const handle = createGraphql({ ...options, streamDb })
   return async (req, res, requestId) => {
     const startedAt = performance.now()
     let tookMs: number | null = null
@@ -69,10 +63,9 @@ export function createDoor({
       return send(res, 200, 'text/html; charset=utf-8', graphiqlPage)
     }
 
-    // Who opens a stream says so, and is never who it was a moment ago.
-    const actor = await (req.headers.accept?.includes('text/event-stream')
-      ? callerOf(req, streamDb, oidc)
-      : callerOf(req, db, oidc, callers))
+    const { accept = '*/*' } = req.headers
+    // Who opens a stream says so.
+    const actor = await callerOf(req, accept.includes('text/event-stream') ? streamDb : db, oidc)
     if ('refused' in actor) {
       const { outcome, retryAfterMs } = actor
       if (outcome === 'unauthenticated') res.setHeader('www-authenticate', 'Bearer')
@@ -89,9 +82,7 @@ export function createDoor({
       return refused(flaw, 'limited', more)
     }
 
-    const form = formOf(req.headers.accept)
-    if (!form) return malformed(notAcceptable)
-    const flaw = bodyFlaw(req)
+    const flaw = acceptFlaw(req) ?? bodyFlaw(req)
     if (flaw) return malformed(flaw)
     const read = await readParameters(req, res)
     if (read === 'gone') return record('unknown', 'invalid')
@@ -105,9 +96,8 @@ export function createDoor({
       account,
       requestId,
       parameters: asked,
-      form,
+      readsStreams: /text\/event-stream|\*\/\*/i.test(accept),
       again: () => callerOf(req, streamDb, oidc),
-      anew: () => callerOf(req, db, oidc),
       began: () => {
         tookMs = performance.now() - startedAt
       },

@@ -68,6 +68,20 @@ function isOwn(origin: string, host: string | undefined): boolean {
   return from !== null && from.host !== '' && from.host === URL.parse(`${from.protocol}//${host}`)?.host
 }
 
+const answerTypes = ['application/json', 'application/graphql-response+json', 'text/event-stream']
+
+/** What could not be answered in a form that the caller reads must not be carried out either. */
+export function acceptFlaw({ headers: { accept } }: IncomingMessage): Refused | null {
+  const isServed = (part: string) => {
+    const [type = '', ...options] = part.toLowerCase().replace(/\s/g, '').split(';')
+    const charset = options.find((option) => option.startsWith('charset='))
+    if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset)) return false
+    return type === '*/*' || type === 'application/*' || answerTypes.includes(type)
+  }
+  if (accept === undefined || accept.split(',').some(isServed)) return null
+  return { status: 406, code: 'NOT_ACCEPTABLE', message: `Answers are ${answerTypes.join(', ')}, in UTF-8.` }
+}
+
 /** Only plain JSON of a bounded size is looked at: browsers cannot send it to another site without asking first. */
 export function bodyFlaw(req: IncomingMessage): Refused | null {
   if (req.method !== 'POST') return null
@@ -89,34 +103,25 @@ export async function readParameters(req: IncomingMessage, res: ServerResponse):
 }
 
 /** Null for more than is taken; no more than that is held, and the rest stays unread. */
-function readBody(req: IncomingMessage): Promise<Buffer | 'gone' | null> {
+async function readBody(req: IncomingMessage): Promise<Buffer | 'gone' | null> {
   const chunks: Buffer[] = []
   let size = 0
-  return new Promise((resolve) => {
-    const settle = (read: Buffer | 'gone' | null) => {
-      req.off('data', take).off('end', whole).off('close', gone)
-      resolve(read)
+  try {
+    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+      size += (chunk as Buffer).length
+      if (size > maxBodyBytes) return null
+      chunks.push(chunk as Buffer)
     }
-    const take = (chunk: Buffer) => {
-      size += chunk.length
-      if (size <= maxBodyBytes) return void chunks.push(chunk)
-      req.pause()
-      settle(null)
-    }
-    const whole = () => settle(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
-    const gone = () => settle('gone')
-    // It may have left before anybody has listened.
-    if (req.destroyed) gone()
-    else req.on('data', take).once('end', whole).once('close', gone)
-  })
+  } catch {
+    return 'gone'
+  }
+  return Buffer.concat(chunks)
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function fromJson(bytes: Buffer): Read {
   let text: string
   try {
-    text = utf8.decode(bytes)
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     return bad('The body is not UTF-8.')
   }

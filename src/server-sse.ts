@@ -15,13 +15,8 @@ export interface StreamTimes {
 }
 export const usualStreamTimes: StreamTimes = { heartbeatMs: 12_000, stallMs: 30_000, farewellMs: 5_000 }
 
-export const eventStream = 'text/event-stream'
 const beat = ':\n\n'
-const next = (json: string) => `event: next\ndata: ${json}\n\n`
 const complete = 'event: complete\ndata:\n\n'
-
-/** A stream whole, of one result that is written as JSON. */
-export const eventsOf = (json: string): string => beat + next(json) + complete
 
 /** Resolves when the response is closed; the stream has ended by then, whoever ended it. */
 export async function writeStream(
@@ -49,7 +44,7 @@ export async function writeStream(
   }
 
   lastOfItsConnection(res)
-  res.writeHead(200, { 'content-type': `${eventStream}; charset=utf-8`, 'x-accel-buffering': 'no' })
+  res.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' })
   res.write(beat)
   const heart = setInterval(() => res.writableNeedDrain || res.write(beat), heartbeatMs)
   if (res.destroyed) stream.end()
@@ -91,5 +86,5 @@ function messageOf({ data, errors, extensions }: ExecutionResult): string {
     const { extensions: __, ...rest } = error.toJSON()
     return { ...rest, extensions: shown }
   })
-  return next(JSON.stringify({ errors: told, data, extensions }))
+  return `event: next\ndata: ${JSON.stringify({ errors: told, data, extensions })}\n\n`
 }

@@ -138,7 +138,6 @@ export const contextFor = (db: Database, actor: Actor, overrides: Partial<Contex
   webhookFault: testWebhookFault,
   sealing: testSealing,
   nudge: () => {},
-  forgetCallers: () => {},
   metrics: createMetrics({ strict: true }),
   log: createLog({ level: 'fatal', destination: { write: () => {} } }),
   ...overrides,

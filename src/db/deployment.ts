@@ -32,8 +32,6 @@ export const deployment = pgTable(
     check('deployment_ttl', sql`(${table.ttlPolicy} = 'TTL') = (${table.expiresAt} is not null)`),
     uniqueIndex('deployment_name').on(table.teamId, table.environment, table.name).where(stateIn(liveDeploymentStates)),
     index('deployment_list').on(table.teamId, table.createdAt, table.id),
-    // Of those that live a team has as many as its plan allows; of all that ever ended it has any number.
-    index('deployment_live_list').on(table.teamId, table.createdAt, table.id).where(stateIn(liveDeploymentStates)),
     index('deployment_by_name').on(table.teamId, table.environment, table.name, table.createdAt),
     index('deployment_expiry')
       .on(table.expiresAt)

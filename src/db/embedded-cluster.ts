@@ -94,9 +94,6 @@ function syncDirectory(path: string): void {
   closeSync(handle)
 }
 
-/** Where it can be had, one call for all of the file system in place of one for each of 1,000 files: a second less. */
-const syncing = (major: Major) => (major >= 17 && process.platform === 'linux' ? ['--sync-method=syncfs'] : [])
-
 /** Directory and password go in as open files, because that user may not be able to reach any path of ours. */
 async function runInitdb(cluster: Cluster, handles: number[], major: Major, durable: boolean): Promise<void> {
   const builtin = major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []
@@ -111,7 +108,7 @@ async function runInitdb(cluster: Cluster, handles: number[], major: Major, dura
       '--locale=C',
       ...builtin,
       '--no-instructions',
-      ...(durable ? syncing(major) : ['--no-sync']),
+      ...(durable ? [] : ['--no-sync']),
     ],
     {
       ...cluster.identity,

@@ -1,10 +1,7 @@
 // The event log: audit trail, live feed and webhook source in one, append only. Written in the statement of the change.
-// It is vacuumed often (migration 0008): what was given its position stays in the index of what waits for one until then.
 import { sql } from 'drizzle-orm'
 import { bigserial, boolean, check, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { counter, moment } from './columns.ts'
-
-const sequenced = sql`position is not null`
 
 export const event = pgTable(
   'event',
@@ -33,14 +30,10 @@ export const event = pgTable(
     data: jsonb('data').$type<Record<string, unknown>>(),
   },
   (table) => [
-    // Those of what has its position: the statement of a change has nothing to write there, the sequencer does.
-    uniqueIndex('event_position').on(table.position).where(sequenced),
-    index('event_team').on(table.teamId, table.position).where(sequenced),
-    index('event_kind').on(table.teamId, table.kind, table.position).where(sequenced),
-    index('event_subject_type').on(table.teamId, table.subjectType, table.position).where(sequenced),
-    index('event_actor').on(table.teamId, table.actorId, table.position).where(sequenced),
+    uniqueIndex('event_position').on(table.position),
     index('event_unsequenced').on(table.id).where(sql`position is null`),
-    index('event_subject').on(table.subjectId, table.position),
+    index('event_subject').on(table.subjectId, table.id),
+    index('event_team').on(table.teamId, table.position),
   ],
 )
 

@@ -1,11 +1,6 @@
 // Operations: accepted work, and the queue itself. A claim is a guarded move like any other.
 import { index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
-import {
-  endedOperationStates,
-  liveOperationStates,
-  operationMachine,
-  soleOperationStates,
-} from '../lifecycle/operation.ts'
+import { liveOperationStates, operationMachine, soleOperationStates } from '../lifecycle/operation.ts'
 import { lifecycleColumns, moment, stateCheck, stateIn } from './columns.ts'
 import { team } from './team.ts'
 
@@ -43,6 +38,5 @@ export const operation = pgTable(
     index('operation_live').on(table.subjectId, table.generation).where(stateIn(liveOperationStates)),
     index('operation_subject').on(table.subjectId, table.createdAt, table.id),
     index('operation_list').on(table.teamId, table.createdAt, table.id),
-    index('operation_ended').on(table.stateChangedAt).where(stateIn(endedOperationStates)),
   ],
 )

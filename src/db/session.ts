@@ -59,8 +59,7 @@ function refuseTransaction(): Promise<never> {
 class PoolSession extends PostgresJsSession<Sql, Record<string, never>, Record<string, never>> {
   override prepareQuery<T extends PreparedQueryConfig>(...[query, fields, name, ...rest]: PrepareArguments) {
     const named = name === undefined ? query : { ...query, sql: withName(query.sql, name) }
-    const kept = name?.endsWith(plannedAnew) ? undefined : name
-    const prepared = super.prepareQuery<T>(named, fields, kept, ...rest)
+    const prepared = super.prepareQuery<T>(named, fields, name, ...rest)
     const execute = prepared.execute.bind(prepared)
     return Object.assign(prepared, {
       queryWithCache: (_sql: string, _params: unknown[], run: () => unknown) => run(),
@@ -78,12 +77,6 @@ class PoolSession extends PostgresJsSession<Sql, Record<string, never>, Record<s
     return refuseTransaction()
   }
 }
-
-/**
- * Ends the name of a statement that the server plans at every call, for the values of that call: where they decide which way is
- * short. A plan that is kept is one for any value, and of a state, a kind or an environment any value is like any other.
- */
-export const plannedAnew = '.anew'
 
 type PrepareArguments = Parameters<PostgresJsSession<Sql, Record<string, never>, Record<string, never>>['prepareQuery']>
 

@@ -1,5 +1,5 @@
 // The moves of an operation: the durable, user-visible record of accepted work, which is the queue entry as well.
-import { declareMachine, statesOfKind } from './machine.ts'
+import { declareMachine } from './machine.ts'
 
 const hours = (n: number) => n * 3_600_000
 
@@ -108,7 +108,5 @@ export const operationMachine = declareMachine({
 export type OperationState = keyof typeof operationMachine.states
 /** The states in which an operation still has work to do. */
 export const liveOperationStates: readonly OperationState[] = ['PENDING', 'RUNNING', 'UNKNOWN']
-/** The states that it never leaves. */
-export const endedOperationStates = statesOfKind(operationMachine, 'terminal')
 /** The states in which it has its subject to itself. */
 export const soleOperationStates: readonly OperationState[] = ['RUNNING', 'UNKNOWN']

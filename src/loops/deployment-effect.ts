@@ -5,7 +5,7 @@ import type { Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import * as rules from '../resolvers/deployment-rule.ts'
 import { unitsOf } from '../resolvers/instance-rule.ts'
-import { subjectOf } from '../resolvers/operation-subject.ts'
+import { subjectOf } from '../resolvers/operation.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'
 import { deploymentRestart } from './deployment-restart.ts'
@@ -37,7 +37,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
     {
       kind: 'deployment.stop',
       subjectType: 'Deployment',
-      concurrency: 16,
+      concurrency: 8,
       maxFailures: null,
       run: async (work) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)
@@ -48,7 +48,7 @@ export function deploymentEffects(db: Database, driver: RuntimeDriver, sealing: 
     {
       kind: 'deployment.tear_down',
       subjectType: 'Deployment',
-      concurrency: 16,
+      concurrency: 8,
       maxFailures: null,
       run: async (work) => {
         const subject = await subjectOf(db, 'Deployment', work.operation)

@@ -3,7 +3,7 @@
 
 import * as rules from '../resolvers/deployment-restart-rule.ts'
 import { maxRecentRestarts, toBeStarted } from '../resolvers/instance-check.ts'
-import { subjectOf } from '../resolvers/operation-subject.ts'
+import { subjectOf } from '../resolvers/operation.ts'
 import { crashLoop } from './crash-loop.ts'
 import { type Subject, start, type Tools, whenStopped } from './deployment-workload.ts'
 import { type Effect, type Ending, ended, movedOn, rule, type Work } from './effect.ts'

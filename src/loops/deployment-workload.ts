@@ -2,7 +2,7 @@
 // written down here.
 import { type Outcome, unknown } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
-import type { subjectOf } from '../resolvers/operation-subject.ts'
+import type { subjectOf } from '../resolvers/operation.ts'
 import type { Database } from '../resolvers/transition.ts'
 import { discreet } from './discreet.ts'
 import { detailOf, type Ending, untilDone, type Work } from './effect.ts'

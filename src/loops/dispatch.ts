@@ -2,8 +2,7 @@
 // is the queue; a nudge is only a hint and the poll is the truth. Only here are effects caused.
 import { DatabaseFault } from '../db/fault.ts'
 import type { operation } from '../db/operation.ts'
-import { renewLeases } from '../resolvers/operation.ts'
-import { type DueWork, dueWork } from '../resolvers/operation-due.ts'
+import { isAnythingDue, renewLeases } from '../resolvers/operation.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../resolvers/operation-rule.ts'
 import { type Rule, transitionEach } from '../resolvers/transition.ts'
 import { Claim, type ClaimTools, type Timing, timing as usual } from './claim.ts'
@@ -11,8 +10,7 @@ import { countMoves } from './count.ts'
 import type { Effect } from './effect.ts'
 import { type Loop, startLoop } from './loop.ts'
 
-/** How long the end of one claim waits for those of others before more is claimed, while most of the lane is at work. */
-const gatherMs = 20
+const supersedeBatch = 200
 /** When draining: for writing down what was cut off. */
 const releaseMs = 2_000
 
@@ -36,38 +34,33 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
   // By claim, not by operation: one that was lost may still be ending when the same process claims its operation again.
   const claims = new Set<Claim>()
 
-  const busy = ({ kind }: Effect) => [...claims].filter(({ operation }) => operation.kind === kind).length
-
-  function work(effect: Effect, claim: Claim): void {
+  function work(claim: Claim): void {
     claims.add(claim)
     claim.done.finally(() => {
       claims.delete(claim)
-      // The next operation of the same subject, or of the lane, may go on now. While most of a lane is at work, others of it may
-      // end as soon: what they make room for is claimed together.
-      if (2 * busy(effect) <= effect.concurrency) loop.nudge()
-      else gathered ??= setTimeout(nudgeGathered, gatherMs)
+      // The next operation of the same subject, or of the lane, may go on now.
+      loop.nudge()
     })
-  }
-  let gathered: NodeJS.Timeout | undefined
-  const nudgeGathered = () => {
-    gathered = undefined
-    loop.nudge()
   }
 
   const cause = () => ({ actor: { kind: 'loop', id: 'dispatch' }, requestId: `dispatch-${crypto.randomUUID()}` })
 
-  /** Of all kinds at once: what is outdated holds back work of other kinds. */
-  async function supersede(subjectType: SubjectType, ids: readonly string[]): Promise<number> {
+  /** For all kinds at once: what is outdated holds back work of other kinds. */
+  async function supersede(subjectType: SubjectType, signal: AbortSignal): Promise<number> {
     const rule = supersedeOutdated(subjectType) as unknown as Rule
-    const moved = await transitionEach(db, rule, { ...cause(), values: { ids: ids.join(',') } }, ids.length)
-    countMoves(tools.metrics, rule, moved.length)
-    return moved.length
+    for (let total = 0; ; ) {
+      const moved = await transitionEach(db, rule, { ...cause(), values: { kinds: kinds.join(',') } }, supersedeBatch)
+      countMoves(tools.metrics, rule, moved.length)
+      total += moved.length
+      if (moved.length < supersedeBatch || signal.aborted) return total
+    }
   }
 
-  async function claimLane(effect: Effect, ready: readonly string[]): Promise<number> {
-    const room = effect.concurrency - busy(effect)
+  async function claimLane(effect: Effect): Promise<number> {
+    const busy = [...claims].filter((claim) => claim.operation.kind === effect.kind).length
+    const room = effect.concurrency - busy
     if (room <= 0) return 0
-    const values = { ids: ready.join(','), kind: effect.kind, workerId, leaseMs: timing.leaseMs }
+    const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }
     const sentAt = performance.now()
     const rule = claimOperation(effect.subjectType) as unknown as Rule<typeof operation>
     const claimed = await transitionEach(db, rule, { ...cause(), values }, room).catch((error: unknown) => {
@@ -76,8 +69,7 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       throw error
     })
     countMoves(tools.metrics, rule as unknown as Rule, claimed.length)
-    for (const { row, before } of claimed)
-      work(effect, new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools))
+    for (const { row, before } of claimed) work(new Claim(effect, row, before?.state !== 'PENDING', sentAt, tools))
     return claimed.length
   }
 
@@ -87,36 +79,22 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       everyMs: timing.pollMs,
       deadlineMs: 30_000,
       async pass(signal) {
+        if (!(await isAnythingDue(db, kinds))) return {}
+        const subjectTypes = [...new Set(effects.map((effect) => effect.subjectType))]
+        const steps = [
+          ...subjectTypes.map((subjectType) => () => supersede(subjectType, signal)),
+          ...effects.map((effect) => () => claimLane(effect)),
+        ]
         let moved = 0
         const errors: unknown[] = []
-        /** Step by step; one that fails hinders no other. Returns how many rows have moved. */
-        const all = async (steps: readonly (() => Promise<number>)[]) => {
-          const before = moved
-          for (const step of steps) {
-            if (signal.aborted) break
-            moved += await step().catch((error: unknown) => {
-              errors.push(error)
-              return 0
-            })
-          }
-          return moved - before
+        for (const step of steps) {
+          if (signal.aborted) break
+          // A lane that fails hinders no other.
+          moved += await step().catch((error: unknown) => {
+            errors.push(error)
+            return 0
+          })
         }
-        let due: DueWork
-        do due = await dueWork(db, kinds)
-        while (
-          await all(
-            [...due.outdated].map(
-              ([subjectType, ids]) =>
-                () =>
-                  supersede(subjectType, ids),
-            ),
-          )
-        )
-        const lanes = effects.flatMap((effect) => {
-          const ready = due.ready.get(effect.kind)
-          return ready ? [() => claimLane(effect, ready)] : []
-        })
-        await all(lanes)
         if (errors.length > 0) throw errors[0]
         return { moved }
       },
@@ -161,7 +139,6 @@ export function startDispatcher(effects: readonly Effect[], given: DispatcherToo
       if (!(await emptied(claims, releaseMs))) for (const claim of claims) claim.lose(reason)
       await Promise.all([...claims].map((claim) => claim.done))
       clearInterval(heartbeat)
-      clearTimeout(gathered)
     },
   }
 }

@@ -9,8 +9,6 @@ export interface LoopDeclaration {
   readonly everyMs: number
   /** Shorter than the interval: what it cuts off is first in the next pass. */
   readonly deadlineMs: number
-  /** From the beginning of a pass to that of the next at the earliest, however often it is nudged: what comes meanwhile is done together. */
-  readonly restMs?: number
   /** One pass; returns how many items ended how. `signal` is aborted at the deadline and when the loop is stopped. */
   pass(signal: AbortSignal): Promise<Readonly<Partial<Record<ItemOutcome, number>>>>
 }
@@ -28,7 +26,6 @@ export function startLoop(loop: LoopDeclaration, { metrics, log }: { metrics: Me
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
   let again = false
-  let restsUntil = 0
 
   const wait = () => {
     clearTimeout(timer)
@@ -42,12 +39,6 @@ export function startLoop(loop: LoopDeclaration, { metrics, log }: { metrics: Me
       return
     }
     clearTimeout(timer)
-    const restMs = restsUntil - performance.now()
-    if (restMs > 0) {
-      timer = setTimeout(run, restMs)
-      return
-    }
-    restsUntil = performance.now() + (loop.restMs ?? 0)
     running = onePass(loop, stopping.signal, { metrics, log }).finally(() => {
       running = undefined
       if (again) {

@@ -5,7 +5,7 @@ import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import type { ItemOutcome } from '../metrics.ts'
 import { type Askable, giveBackAskable, takeAskable } from '../resolvers/instance-check.ts'
 import * as rules from '../resolvers/instance-check-rule.ts'
-import { nextInstances, offlineLeftUnit, removeLeftUnit } from '../resolvers/instance-left-rule.ts'
+import { offlineLeftUnit, removeLeftUnit } from '../resolvers/instance-left-rule.ts'
 import { type Cause, type Database, type Rule, transitionEach } from '../resolvers/transition.ts'
 import type { Told } from './count.ts'
 import { settleExternal } from './external-instances.ts'
@@ -27,14 +27,9 @@ const nets = [
   rules.requeueDeploymentRestart,
   rules.requeueStackRestart,
 ] as unknown as Rule[]
-/**
- * They look through all instances, for what only a replica of an older release leaves behind: at a start, and then seldom; so many
- * at a time and in one pass, however many there are.
- */
+/** They look through all instances, for what only a replica of an older release leaves behind: at a start, and then seldom. */
 const seldomNets = [removeLeftUnit, offlineLeftUnit] as unknown as Rule[]
 const seldomMs = 10 * 60_000
-const lookedAtOnce = 2_000
-const looksPerPass = 20
 
 export const reconcileInstancesLoop = (
   db: Database,
@@ -42,7 +37,6 @@ export const reconcileInstancesLoop = (
   told: Told,
 ): LoopDeclaration => {
   let lookedAt = Number.NEGATIVE_INFINITY
-  let after = ''
   return {
     name: 'reconcile-instances',
     everyMs,
@@ -63,20 +57,14 @@ export const reconcileInstancesLoop = (
         errors.push(error)
         return otherwise
       }
-      const catchWith = async (rule: Rule, values = {}) => {
-        const moved = await transitionEach(db, rule, { ...cause, values }, batch).catch((error: unknown) =>
-          unless(error, []),
-        )
+      const seldom = performance.now() - lookedAt < seldomMs ? [] : seldomNets
+      if (seldom.length > 0) lookedAt = performance.now()
+      for (const rule of [...nets, ...seldom]) {
+        const moved = await transitionEach(db, rule, cause, batch).catch((error: unknown) => unless(error, []))
         if (moved.length > 0) told(rule, moved.length)
         items.moved += moved.length
-        return moved.length
-      }
-      for (const net of nets) await catchWith(net)
-      for (let look = 0; look < looksPerPass && !signal.aborted && performance.now() - lookedAt >= seldomMs; look++) {
-        const through = await nextInstances(db, after, lookedAtOnce).catch((error: unknown) => unless(error, after))
-        if (through === null) lookedAt = performance.now()
-        else for (const net of seldomNets) while ((await catchWith(net, { after, through })) === batch);
-        after = through ?? ''
+        // There may be more.
+        if (seldom.includes(rule) && moved.length === batch) lookedAt = Number.NEGATIVE_INFINITY
       }
       items.moved += await settleExternal(db, told, signal).catch((error: unknown) => unless(error, 0))
       const answers = judge(db, cause, told, signal)

@@ -4,7 +4,7 @@
 
 import { type Outcome, refused } from '../drivers/outcome.ts'
 import type { Provisioner, ResourceConnection, ResourceRef, ResourceSpec } from '../drivers/provision/driver.ts'
-import { subjectOf } from '../resolvers/operation-subject.ts'
+import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/resource-rule.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'

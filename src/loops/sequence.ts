@@ -4,14 +4,11 @@ import type { Database } from '../resolvers/transition.ts'
 import type { LoopDeclaration } from './loop.ts'
 
 const batch = 1_000
-/** Under load a pass for each commit would take a third of the database's time; who follows the log waits no longer than this. */
-const restMs = 25
 
 /** `told` hears of every batch that was given positions, at once: those who follow them are nudged. */
 export const sequenceLoop = (db: Database, told: () => unknown = () => {}): LoopDeclaration => ({
   name: 'sequence',
   everyMs: 500,
-  restMs,
   deadlineMs: 5_000,
   async pass(signal) {
     let total = 0

@@ -4,7 +4,7 @@
 import { done, type Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { unitsOf } from '../resolvers/instance-rule.ts'
-import { subjectOf } from '../resolvers/operation-subject.ts'
+import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-rule.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'

@@ -4,7 +4,7 @@
 import type { Outcome } from '../drivers/outcome.ts'
 import type { RuntimeDriver } from '../drivers/runtime/driver.ts'
 import { maxRecentRestarts, type ToBeStarted, toBeStarted } from '../resolvers/instance-check.ts'
-import { subjectOf } from '../resolvers/operation-subject.ts'
+import { subjectOf } from '../resolvers/operation.ts'
 import * as rules from '../resolvers/stack-restart-rule.ts'
 import type { Database } from '../resolvers/transition.ts'
 import type { Sealing } from '../sealing.ts'

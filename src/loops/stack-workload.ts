@@ -2,7 +2,7 @@
 // and removed under the stack's claim, and what is stored of it once that is settled. Nothing is written down here.
 import { done, type Outcome, unknown, unreachable } from '../drivers/outcome.ts'
 import type { RunningWorkload, RuntimeDriver, WorkloadRef } from '../drivers/runtime/driver.ts'
-import type { subjectOf } from '../resolvers/operation-subject.ts'
+import type { subjectOf } from '../resolvers/operation.ts'
 import { discreet } from './discreet.ts'
 import { detailOf, untilDone, type Work } from './effect.ts'
 import type { Filled } from './filled-in.ts'

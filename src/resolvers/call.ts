@@ -31,9 +31,6 @@ export interface Payload {
 
 export type Result<P extends Payload> = P | Refusal
 
-/** What says who may do what. */
-const sayWhoMay: ReadonlySet<string> = new Set(['ApiToken', 'Member', 'Team', 'Invitation'])
-
 /**
  * Runs a mutation: refuses without the scope, counts what became of it, and turns a database that could not decide into
  * a typed, retryable answer. `repeated` answers a call that won before under its key; it is asked only of a caller that
@@ -47,9 +44,7 @@ export async function answer<P extends Payload>(
   repeated: () => Promise<Result<P> | null> = async () => null,
 ): Promise<Result<P>> {
   const missing = lacking(context.actor, action)
-  const deciding = missing ? repeated().then((told) => told ?? forbidden(missing)) : decide()
-  // Whatever is answered: also when it is not known whether anything has changed.
-  const decided = await deciding.catch(unavailable).finally(() => sayWhoMay.has(entity) && context.forgetCallers())
+  const decided = await (missing ? repeated().then((told) => told ?? forbidden(missing)) : decide()).catch(unavailable)
   const result = isRefusal(decided) ? withinScope(decided, context.actor) : decided
   const outcome = !isRefusal(result) ? 'moved' : result.refusal === 'NotFound' ? 'missing' : labelOf(result.refusal)
   if (!isRefusal(result) && result.replayed) return result

@@ -6,14 +6,13 @@ import { comesTo } from '../lifecycle/machine.ts'
 import { callInstead, lookAt, type Refusal, type RefusalName, type Remedy, refuse } from '../refusals.ts'
 import { illegalState } from './call.ts'
 import { type Hindrance, leadsNowhere, noRoom, unknownImage, unless } from './hindrance.ts'
-import { liveNamed as liveNamedIn, successionOf } from './live-named.ts'
+import { liveNamed as liveNamedIn } from './live-named.ts'
 import type { Database } from './transition.ts'
 
 export type Deployment = typeof deployment.$inferSelect
 
 /** The live deployment that holds a name, if one does. */
 export const liveNamed = liveNamedIn('deployment', deployment, liveDeploymentStates)
-const succession = successionOf('deployment', deployment, liveDeploymentStates, 'deployments')
 
 const where = (row: Deployment) => `${row.name} in ${row.environment}`
 
@@ -46,15 +45,14 @@ async function wayOn(
     case 'EXPIRED':
     case 'DELETING':
     case 'DELETED': {
-      const { heir, hasRoom } = await succession(db, row)
+      const heir = await liveNamed(db, teamId, environment, name)
       if (heir)
-        return [lookAt('deployment', { id: heir }, 'Another deployment has taken the name since: look at that one.')]
+        return [lookAt('deployment', { id: heir.id }, 'Another deployment has taken the name since: look at that one.')]
       if (!wanted) return [look]
       const again = 'Make a new deployment of that name; the ended one never comes back.'
       const image = named ?? row.image
       const hindrances = named === null ? [unknownImage(context, image)] : []
-      if (!hasRoom) hindrances.unshift(noRoom(db, teamId, 'deployments'))
-      return [...(await makeAnew({ name, environment, image }, again, ...hindrances)), look]
+      return [...(await makeAnew(context, { teamId, name, environment, image }, again, ...hindrances)), look]
     }
   }
 }
@@ -67,8 +65,12 @@ interface Wanted {
   readonly environment: string
   readonly image: string
 }
-const makeAnew = ({ name, environment, image }: Wanted, why: string, ...hindrances: Promise<Hindrance>[]) =>
-  unless(callInstead('deploy', { name, environment, image }, why), ...hindrances)
+const makeAnew = (
+  { db }: Context,
+  { teamId, name, environment, image }: Wanted & { teamId: string },
+  why: string,
+  ...hindrances: Promise<Hindrance>[]
+) => unless(callInstead('deploy', { name, environment, image }, why), noRoom(db, teamId, 'deployments'), ...hindrances)
 
 /** The state is not one that the action may start from. `image` is what the caller wants to run, if it has said so. */
 export async function wrongState(
@@ -97,7 +99,7 @@ export async function nothingToRedeploy(context: Context, wanted: Wanted): Promi
   const why = 'Make it, with the variables and the time limit that it shall have.'
   return refuse('NothingToRedeploy', {
     message: `There is no deployment ${wanted.name} in ${wanted.environment} to redeploy.`,
-    remedies: await makeAnew(wanted, why, noRoom(context.db, teamId, 'deployments')),
+    remedies: await makeAnew(context, { teamId, ...wanted }, why),
   })
 }
 

@@ -60,7 +60,6 @@ export const redeployDeployment = defineRule({
     set: (found) => ({ image: sql`coalesce(${textParam('image')}, ${found.image})` }),
   },
   called: true,
-  grouped: true,
 })
 
 /** `deploy` with `redeploy: true`: at most one live deployment has the name. */
@@ -98,14 +97,12 @@ export const startDeployment = defineRule({
   name: 'startDeployment',
   subject: { ...part, action: 'startDeployment', where: byId, guard: resolves },
   called: true,
-  grouped: true,
 })
 
 export const stopDeployment = defineRule({
   name: 'stopDeployment',
   subject: { ...part, action: 'stopDeployment', where: byId },
   called: true,
-  grouped: true,
 })
 
 export const deleteDeployment = defineRule({
@@ -140,7 +137,6 @@ export const setDeploymentTtl = defineRule({
   },
   data: () => sql`jsonb_build_object('ttlHours', ${intParam('ttlHours')})`,
   called: true,
-  grouped: true,
 })
 
 export const makeDeploymentPermanent = defineRule({
@@ -152,7 +148,6 @@ export const makeDeploymentPermanent = defineRule({
     set: () => ({ ttlPolicy: sql`'PERMANENT'`, expiresAt: sql`null` }),
   },
   called: true,
-  grouped: true,
 })
 
 const batch = (orderBy: SQL): Part<typeof deployment>['batch'] => ({ orderBy, limit: intParam('limit') })

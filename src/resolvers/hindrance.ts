@@ -1,6 +1,5 @@
 // Whether a call would be accepted that is to be named as a remedy: found out, not guessed. Where it would not, what hinders it
 // is told instead.
-import DataLoader from 'dataloader'
 import type { Context } from '../context.ts'
 import type { UsageKind } from '../db/team.ts'
 import { advice, type Remedy } from '../refusals.ts'
@@ -30,29 +29,10 @@ export async function leadsNowhere(db: Database, subject: Referring): Promise<Hi
   return absent.length === 0 ? null : waysToResolve(subject, absent)
 }
 
-type Images = Context['images']
-const imageLoaders = new WeakMap<Images, DataLoader<string, Awaited<ReturnType<Images['resolveImage']>>>>()
-
-/** What the runtime says of an image; it is asked once by all who ask in one moment. */
-function resolveImage(images: Images, image: string) {
-  const loader =
-    imageLoaders.get(images) ??
-    new DataLoader(
-      async (asked: readonly string[]) => {
-        const signal = AbortSignal.timeout(5_000)
-        const outcomes = new Map([...new Set(asked)].map((each) => [each, images.resolveImage(each, signal)]))
-        return Promise.all(asked.map((each) => outcomes.get(each) as ReturnType<Images['resolveImage']>))
-      },
-      { cache: false },
-    )
-  imageLoaders.set(images, loader)
-  return loader.load(image)
-}
-
 /** The runtime does not know one of the images; a doubt is none. Of those that a call has named it was asked before. */
 export async function unknownImage({ images }: Context, ...named: readonly string[]): Promise<Hindrance> {
   const wanted = [...new Set(named)]
-  const outcomes = await Promise.all(wanted.map((image) => resolveImage(images, image)))
+  const outcomes = await Promise.all(wanted.map((image) => images.resolveImage(image, AbortSignal.timeout(5_000))))
   const unknown = wanted.filter((_, nth) => outcomes[nth]?.kind === 'refused')
   return unknown.length === 0 ? null : [advice(`The runtime does not know ${unknown.join(', ')}: name another image.`)]
 }

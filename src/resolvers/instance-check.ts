@@ -51,7 +51,7 @@ export async function takeAskable(db: Database, everyMs: number, limit: number):
       sql`${limit}::int - (select count(*) from never)`,
     )}),
     due as (select * from never union all select * from older),
-    taken as (update ${instance} set asked_at = now() from due where ${instance.id} = due.id and ${instance.id} = any(array(select id from due))
+    taken as (update ${instance} set asked_at = now() from due where ${instance.id} = due.id
       returning ${instance.id} as id, team_id as "teamId", state, subject_type as "subjectType", subject_id as "subjectId", service,
         incarnation, instance_id as "instanceId", generation, ${recentOf(instance)} as "recentRestarts",
         ${instance.askedAt}::text as "askedAt", due.asked_at as before)

@@ -9,8 +9,8 @@ import type { DeploymentState } from '../lifecycle/deployment.ts'
 import { liveInstanceStates, watchedInstanceStates } from '../lifecycle/instance.ts'
 import type { StackState } from '../lifecycle/stack.ts'
 import { isManaged, part, withoutRun } from './instance-rule.ts'
-import { type Database, defineRule } from './transition.ts'
-import { intParam, textParam } from './transition-statement.ts'
+import { defineRule } from './transition.ts'
+import { intParam } from './transition-statement.ts'
 
 type Instance = typeof instance
 const named = (...states: readonly (DeploymentState | StackState)[]) => sql.raw(quoted(states))
@@ -42,21 +42,12 @@ const left = (action: 'removeInstance' | 'offlineInstance', of: typeof hasEnded,
       ...part,
       action,
       where: sql`${stateIn(action === 'removeInstance' ? liveInstanceStates : watchedInstanceStates)}
-        and ${isManaged(instance)} and ${instance.id} > ${textParam('after')} and ${instance.id} <= ${textParam('through')}
-        and ${of('snapshot', instance)}`,
+        and ${isManaged(instance)} and ${of('snapshot', instance)}`,
       batch,
       guard: (found) => sql`${isManaged(found)} and ${of('newest', found)}`,
       set: () => ({ ...withoutRun, stateReason: reason, restartDueAt: sql`null` }),
     },
   })
 
-/** The last of the next `limit` instances after one, in the order of ids; null when there are none. Between the two these rules look. */
-export async function nextInstances(db: Database, after: string, limit: number): Promise<string | null> {
-  const [row] = await db.execute<{ last: string | null }>(sql`/* read:nextInstances */
-    select max(id) as last from (select id from ${instance} where id > ${after} order by id limit ${limit}) i`)
-  return row?.last ?? null
-}
-
-/** Need `after` and `through`: the ids between which they look. */
 export const removeLeftUnit = left('removeInstance', hasEnded, sql`'what it was part of has ended'`)
 export const offlineLeftUnit = left('offlineInstance', hasFailed, sql`'what it is part of has failed'`)

@@ -1,5 +1,4 @@
 // Who holds a name in an environment: at most one live row of a kind, by its unique index.
-import DataLoader from 'dataloader'
 import { and, eq, sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import type { deployment } from '../db/deployment.ts'
@@ -7,7 +6,6 @@ import { DatabaseFault } from '../db/fault.ts'
 import { statementOf } from '../db/prepared.ts'
 import type { resource } from '../db/resource.ts'
 import type { stack } from '../db/stack.ts'
-import { planUsage, type UsageKind } from '../db/team.ts'
 import type { Database, Row } from './transition.ts'
 import { textParam } from './transition-statement.ts'
 
@@ -34,47 +32,6 @@ export const liveNamed =
     const [row] = (await statement.execute({ teamId, environment, name })) as Row<T>[]
     return row ?? null
   }
-
-/** What leads on from something that has ended: the id of the live one that holds its name by now, and room for a new one. */
-export interface Succession {
-  readonly heir: string | null
-  readonly hasRoom: boolean
-}
-
-/**
- * The look-up of that: one named statement for all who ask in one moment, as those do who were refused together. `kind` is the
- * counter of the plan that a new one would take of.
- */
-export const successionOf = (word: string, table: NamedTable, live: readonly string[], kind: UsageKind) => {
-  const name = `read:${word}.succession`
-  const statement = (db: Database) =>
-    db
-      .select({
-        heir: sql<
-          string | null
-        >`(select ${table.id} from ${table} where ${table.teamId} = s.team_id and ${table.environment} = s.environment
-        and ${table.name} = s.name and ${table.state} in (${sql.raw(quoted(live))}))`,
-        hasRoom: sql<boolean>`exists (select from ${planUsage} where ${planUsage.teamId} = s.team_id and ${eq(planUsage.kind, kind)}
-        and ${planUsage.used} < ${planUsage.cap})`,
-      })
-      .from(sql`json_to_recordset(${textParam('ended')}::json) s(nth int, team_id text, environment text, name text)`)
-      .orderBy(sql`s.nth`)
-      .prepare(name)
-  const loaders = new WeakMap<Database, DataLoader<Row<NamedTable>, Succession>>()
-  return (db: Database, ended: Row<NamedTable>): Promise<Succession> => {
-    const loader =
-      loaders.get(db) ??
-      new DataLoader(
-        (rows: readonly Row<NamedTable>[]) => {
-          const asked = rows.map(({ teamId, environment, name }, nth) => ({ nth, team_id: teamId, environment, name }))
-          return statementOf(db, name, () => statement(db)).execute({ ended: JSON.stringify(asked) })
-        },
-        { cache: false, maxBatchSize: 100 },
-      )
-    loaders.set(db, loader)
-    return loader.load(ended)
-  }
-}
 
 /** The name that a decision was about changed hands between two of its statements. */
 export class NameMoved extends Error {

@@ -50,34 +50,29 @@ export interface ChildList<R> {
   count(ownerId: string, filter?: Given): Promise<number>
 }
 
-/** Rows by their ids, or by those of whom they belong to. Most of a request's loaders are never asked: each is made when it is. */
-export interface Loader<R> {
-  load(id: string): Promise<R>
-}
-
 export interface Loaders {
-  readonly deployment: Loader<DeploymentView | null>
-  readonly resource: Loader<ResourceView | null>
+  readonly deployment: DataLoader<string, DeploymentView | null>
+  readonly resource: DataLoader<string, ResourceView | null>
   /** The sealed URL of a resource. */
-  readonly connection: Loader<string | null>
-  readonly stack: Loader<StackView | null>
-  readonly instance: Loader<InstanceView | null>
-  readonly secret: Loader<SecretView | null>
+  readonly connection: DataLoader<string, string | null>
+  readonly stack: DataLoader<string, StackView | null>
+  readonly instance: DataLoader<string, InstanceView | null>
+  readonly secret: DataLoader<string, SecretView | null>
   /** Who uses a secret. */
-  readonly secretUses: Loader<SecretUse[]>
-  readonly promotionApproval: Loader<ApprovalView | null>
-  readonly operation: Loader<OperationView | null>
-  readonly apiToken: Loader<ApiTokenView | null>
-  readonly member: Loader<MemberView | null>
-  readonly invitation: Loader<InvitationView | null>
-  readonly webhook: Loader<WebhookView | null>
-  readonly webhookDelivery: Loader<DeliveryView | null>
-  readonly team: Loader<Team | null>
+  readonly secretUses: DataLoader<string, SecretUse[]>
+  readonly promotionApproval: DataLoader<string, ApprovalView | null>
+  readonly operation: DataLoader<string, OperationView | null>
+  readonly apiToken: DataLoader<string, ApiTokenView | null>
+  readonly member: DataLoader<string, MemberView | null>
+  readonly invitation: DataLoader<string, InvitationView | null>
+  readonly webhook: DataLoader<string, WebhookView | null>
+  readonly webhookDelivery: DataLoader<string, DeliveryView | null>
+  readonly team: DataLoader<string, Team | null>
   /** What of a team's plan is in use. */
-  readonly usage: Loader<Usage[]>
+  readonly usage: DataLoader<string, Usage[]>
   /** The environment of a deployment. */
-  readonly env: Loader<Env>
-  readonly stackEnv: Loader<Env>
+  readonly env: DataLoader<string, Env>
+  readonly stackEnv: DataLoader<string, Env>
   readonly operationsOf: ChildList<OperationView>
   readonly eventsOf: ChildList<EventView>
   readonly membersOf: ChildList<MemberView>
@@ -93,16 +88,8 @@ const maxBatchSize = 500
 
 export function createLoaders(db: Database, actor: Actor): Loaders {
   const { teamId } = actor
-  const byId = <R>(read: (db: Database, teamId: string, ids: readonly string[]) => Promise<R[]>): Loader<R> => {
-    let loader: DataLoader<string, R> | undefined
-    const made = () => new DataLoader<string, R>((ids) => read(db, teamId, ids), { maxBatchSize })
-    return {
-      load(id) {
-        loader ??= made()
-        return loader.load(id)
-      },
-    }
-  }
+  const byId = <R>(read: (db: Database, teamId: string, ids: readonly string[]) => Promise<R[]>) =>
+    new DataLoader<string, R>((ids) => read(db, teamId, ids), { maxBatchSize })
   const deployment = byId(deploymentsById)
   const resource = byId(resourcesById)
   const stack = byId(stacksById)

@@ -28,14 +28,14 @@ const newerWish = (subjectType: SubjectType, of: typeof operation): SQL => {
   return sql`exists (select 1 from ${subject} where ${subject.id} = ${of.subjectId} and ${subject.generation} > ${of.generation})`
 }
 
-/** A newer wish exists: what is pending, due or not, or running under a lease that is over, is superseded. `dueWork` tells which. */
+/** A newer wish exists: what is pending, due or not, or running under a lease that is over, is superseded. */
 export const supersedeOutdated = (subjectType: SubjectType) =>
   defineRule({
     name: `supersedeOutdated:${subjectType}`,
     subject: {
       ...part,
       action: 'supersedeOperation',
-      where: sql`${operation.id} = any(${listParam('ids')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
+      where: sql`${operation.kind} = any(${listParam('kinds')}) and (${stateIs(state, 'PENDING')} or (${stateIs(state, 'RUNNING')} and ${operation.dueAt} <= now()))
         and ${newerWish(subjectType, operation)}`,
       batch,
       set: (found) => ({
@@ -47,8 +47,7 @@ export const supersedeOutdated = (subjectType: SubjectType) =>
   })
 
 /**
- * Of those that `dueWork` has found, so that the statement looks nothing up and one plan serves for ever; all that must hold is
- * said here again. What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
+ * What a RUNNING row's due time means: the lease is over. Nothing older, and nothing running, of the same subject. UNKNOWN
  * and outdated is taken at once, to be superseded: a newer wish must not wait for its back-off. What was never begun and may
  * not begin yet, as the restart of another service, hinders nobody: no driver has heard of it.
  */
@@ -58,7 +57,7 @@ export const claimOperation = (subjectType: SubjectType) =>
     subject: {
       ...part,
       action: 'claimOperation',
-      where: sql`${operation.id} = any(${listParam('ids')}) and ${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
+      where: sql`${operation.kind} = ${textParam('kind')} and ${stateIs(state, ...liveOperationStates)}
         and (${operation.dueAt} <= now() or (${stateIs(state, 'UNKNOWN')} and ${newerWish(subjectType, operation)}))
         and not exists (select 1 from ${operation} o where o.subject_id = ${operation.subjectId} and ${stateIs(otherState, ...liveOperationStates)}
           and o.id <> ${operation.id} and (not ${stateIs(otherState, 'PENDING')} or ((o.generation, o.id) < (${operation.generation}, ${operation.id})

@@ -9,7 +9,7 @@ import { operation } from '../db/operation.ts'
 import type { stack } from '../db/stack.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import { deploymentMachine } from '../lifecycle/deployment.ts'
-import { operationMachine } from '../lifecycle/operation.ts'
+import { liveOperationStates, operationMachine } from '../lifecycle/operation.ts'
 import { callInstead, forbidden, lookAt, notFound, type Refusal } from '../refusals.ts'
 import {
   answer,
@@ -28,7 +28,7 @@ import { deploymentsById } from './deployment-read.ts'
 import { cancelRollOut, retryRollOut } from './deployment-rule.ts'
 import { check, nothingElse } from './input.ts'
 import { whileNameMoves } from './live-named.ts'
-import { type SubjectType, stateIs } from './operation-rule.ts'
+import { type SubjectType, stateIs, subjects } from './operation-rule.ts'
 import { answeredBefore } from './read-back.ts'
 import { refuseUnresolved } from './reference-refusal.ts'
 import { cancelProvision } from './resource-rule.ts'
@@ -188,6 +188,13 @@ async function canBeStopped({ db }: Context, { kind, teamId, subjectId }: Operat
   return (deploymentMachine.moves.stopDeployment.from as readonly string[]).includes(subject?.state ?? '')
 }
 
+/** Whether any of these kinds has work due now: one cheap statement for an idle poll. */
+export async function isAnythingDue(db: Database, kinds: readonly string[]): Promise<boolean> {
+  const rows = await db.execute(sql`/* read:isAnythingDue */ select 1 from operation
+    where kind = any(string_to_array(${kinds.join(',')}, ',')) and ${stateIs(operation.state, ...liveOperationStates)} and due_at <= now() limit 1`)
+  return rows.length > 0
+}
+
 export interface Held {
   readonly id: string
   readonly claimToken: string
@@ -220,4 +227,18 @@ export async function renewLeases(db: Database, held: readonly Held[], leaseMs: 
       (select s.generation from stack s where s.id = ours.subject_id)) as generation
     from ours left join renewed on renewed.id = ours.id`)
   return rows.map((row) => ({ id: row.id, renewed: row.renewed, subjectGeneration: row.generation }))
+}
+
+/** The subject of an operation, as it is now, while its generation is still the one that the operation works for. */
+export async function subjectOf<S extends SubjectType>(
+  db: Database,
+  subjectType: S,
+  work: Operation,
+): Promise<Row<(typeof subjects)[S]> | null> {
+  const table = subjects[subjectType]
+  const [row] = (await db
+    .select()
+    .from(table as never)
+    .where(and(eq(table.id, work.subjectId), eq(table.teamId, work.teamId)))) as Row<(typeof subjects)[S]>[]
+  return row && (row as { generation: number }).generation === work.generation ? row : null
 }

@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto'
 import { and, asc, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { alias, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import { statementOf } from '../db/prepared.ts'
-import { plannedAnew } from '../db/session.ts'
 import type { Database } from './transition.ts'
 import { listParam, textParam } from './transition-statement.ts'
 
@@ -67,7 +66,7 @@ export interface List<R> {
   /** What its rows show, by key. */
   readonly columns: Readonly<Record<string, PgColumn>>
   readonly key: 'created' | 'position'
-  /** Conditions that hold where a parameter of that name is given: each set of them is a statement, planned for the values given. */
+  /** Conditions that hold where a parameter of that name is given: each set of them is a statement with a plan of its own. */
   readonly filters?: Readonly<Record<string, SQL>>
   /** Whose rows they are when many owners' pages are read at once. */
   readonly owner?: PgColumn
@@ -131,16 +130,9 @@ export type Given = Readonly<Record<string, string | null>>
 /** The filters that are in use, as a condition and as a part of the statement's name. */
 function inUse<R>(list: List<R>, filter: Given): { name: string; where: SQL | undefined } {
   const used = Object.entries(list.filters ?? {}).filter(([name]) => filter[name] != null)
-  const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}${plannedAnew}`
+  const name = used.length === 0 ? '' : `.by-${used.map(([each]) => each).join('-')}`
   return { name, where: and(...used.map(([, condition]) => condition)) }
 }
-
-/**
- * Of a list by position the planner is not told which team: there is an index of the positions of all teams, which it would follow
- * for a team that has many events, wherever in the log they are.
- */
-const teamOf = <R>({ key }: List<R>): SQL =>
-  key === 'position' ? sql`(select ${textParam('teamId')})` : textParam('teamId')
 
 /** A page of the team's list. `filter` holds the parameters of the list's conditions; null is no filter. */
 export async function pageOf<R>(
@@ -157,7 +149,7 @@ export async function pageOf<R>(
     db
       .select(list.columns as Record<string, PgColumn>)
       .from(list.table as PgTable)
-      .where(and(eq(list.table.teamId, teamOf(list)), used.where, between(list as List<never>)))
+      .where(and(eq(list.table.teamId, textParam('teamId')), used.where, between(list as List<never>)))
       .orderBy(...order(list as List<never>, getTableColumns(list.table), backward))
       .limit(sql.placeholder('limit'))
       .prepare(name),

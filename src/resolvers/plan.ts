@@ -1,6 +1,5 @@
 // What a plan has room for, told when there is no more of it: the counter decided, and this reads it for the refusal.
 import { eq } from 'drizzle-orm'
-import { statementOf } from '../db/prepared.ts'
 import { planUsage, type UsageKind } from '../db/team.ts'
 import { liveDeploymentStates } from '../lifecycle/deployment.ts'
 import { liveInstanceStates } from '../lifecycle/instance.ts'
@@ -8,7 +7,6 @@ import { liveResourceStates } from '../lifecycle/resource.ts'
 import { liveStackStates } from '../lifecycle/stack.ts'
 import { lookAt, type Refusal, refuse } from '../refusals.ts'
 import type { Database } from './transition.ts'
-import { textParam } from './transition-statement.ts'
 
 interface Room {
   /** What gives a place back. */
@@ -35,14 +33,7 @@ export async function planIsFull(
   teamId: string,
   ...limits: [UsageKind, ...UsageKind[]]
 ): Promise<Refusal> {
-  const statement = statementOf(db, 'read:plan.usage', () =>
-    db
-      .select()
-      .from(planUsage)
-      .where(eq(planUsage.teamId, textParam('teamId')))
-      .prepare('read:plan.usage'),
-  )
-  const usages = await statement.execute({ teamId })
+  const usages = await db.select().from(planUsage).where(eq(planUsage.teamId, teamId))
   const asked = usages.filter(({ kind }) => limits.includes(kind))
   const usage = asked.find(({ used, cap }) => used >= cap) ?? asked[0]
   const { kind: limit, cap, used } = usage ?? { kind: limits[0], cap: 0, used: 0 }

@@ -1,6 +1,6 @@
 // Sizes of resources: which are to be measured next, and what was found. No state moves here, so nothing is recorded; what
 // follows from a size is a move of its own, with the size repeated under the lock.
-import { type SQL, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { quoted } from '../db/columns.ts'
 import type { resource } from '../db/resource.ts'
 import type { ResourceState } from '../lifecycle/resource.ts'
@@ -17,21 +17,14 @@ export interface Measurable {
 
 const measured: readonly ResourceState[] = ['ACTIVE', 'SUSPENDED']
 
-/** Searched for in two steps, each a condition of the index: with an OR every resource would be read. */
-const due = (
-  which: SQL,
-  limit: SQL,
-) => sql`select id from resource where state in (${sql.raw(quoted(measured))}) and ${which}
-      order by measured_at limit ${limit} for no key update skip locked`
-
 /** Takes up to `limit` resources that were not measured for `everyMs`, longest ago first; others leave them alone then. */
 export async function takeMeasurable(db: Database, everyMs: number, limit: number): Promise<Measurable[]> {
-  const older = sql`measured_at < now() - ${everyMs}::int * interval '1 millisecond'`
   return [
-    ...(await db.execute<Measurable & Record<string, unknown>>(sql`/* takeMeasurable */ with
-      never as (${due(sql`measured_at is null`, sql`${limit}::int`)}),
-      older as (${due(older, sql`${limit}::int - (select count(*) from never)`)})
-      update resource r set measured_at = now() where r.id = any(array(select id from never union all select id from older))
+    ...(await db.execute<Measurable & Record<string, unknown>>(sql`/* takeMeasurable */ with due as (
+      select id from resource where state in (${sql.raw(quoted(measured))})
+        and (measured_at is null or measured_at < now() - ${everyMs}::int * interval '1 millisecond')
+      order by measured_at nulls first limit ${limit} for no key update skip locked)
+      update resource r set measured_at = now() from due where r.id = due.id
       returning r.id, r.team_id as "teamId", r.type, r.incarnation, r.generation`)),
   ]
 }

@@ -5,7 +5,6 @@ import { type SQL, sql } from 'drizzle-orm'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { Part } from './transition-rule.ts'
-import { givenAs } from './transition-sql.ts'
 
 /** A part of a rule, and the name of the CTE that yields its row as it is under the lock. */
 export interface Locked {
@@ -19,14 +18,6 @@ const columnsOf = (table: PgTable) =>
     getTableConfig(table).columns.map(({ name }) => ident(name)),
     sql.raw(', '),
   )
-
-/**
- * The subjects of many calls, each with its own. Waits for none: what somebody else holds is left out.
- */
-export const lockEach = (
-  part: Part<LifecycleTable>,
-): SQL => sql`select ${columnsOf(part.table)} from ${part.table}, calls
-  where ${part.table.id} = ${givenAs('id')} and ${part.where} order by ${part.table.id} for no key update of ${part.table} skip locked`
 
 /** The CTEs that lock the parts, in their order; the first one carries the statement's name for logs. */
 export function lockSteps(parts: readonly Locked[], name: string): [string, SQL][] {

@@ -71,11 +71,6 @@ export interface Rule<T extends LifecycleTable = LifecycleTable, U extends Lifec
   readonly result?: (found: T) => SQL
   /** Callers may pass an idempotency key and an expected version; loops and runners have neither. */
   readonly called?: true
-  /**
-   * Calls that come at the same time are decided by one statement (transition-gather.ts). For a called rule whose subject is
-   * named by `id` and `teamId`, and which touches no row but that.
-   */
-  readonly grouped?: true
 }
 
 /** Makes a row. Nothing is there to lock: what must be free or have room is a constraint that aborts the statement. */

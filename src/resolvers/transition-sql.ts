@@ -1,47 +1,11 @@
 // The small pieces that statements are made of: the values that each call gives, names, lists of columns, inserts by column key.
-import { getTableColumns, is, Placeholder, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
+import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { alias, getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { quoted } from '../db/columns.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 
-/** Whether calls are being written as the rows of a table: then what a call gives is a column, else a parameter. */
-let inColumns = false
-
 /** A value that is given at each call. */
-class Given implements SQLWrapper {
-  readonly #name: string
-  constructor(name: string) {
-    this.#name = name
-  }
-  getSQL(): SQL {
-    return inColumns ? sql`${givenAs(this.#name)}` : sql`${sql.placeholder(this.#name)}`
-  }
-  /** Known to Drizzle, though not to its types. */
-  shouldOmitSQLParens(): true {
-    return true
-  }
-}
-const param = (name: string) => new Given(name)
-
-/** The column of what each call gives under that name; no table has columns of that form. */
-export const columnGiven = (name: string) => `given_${name}`
-export const givenAs = (name: string) => sql.identifier(columnGiven(name))
-
-/** What `write` writes out, with the values of calls as columns. A statement is written out in one go, so nothing else sees it. */
-export function withColumns<R>(write: () => R): R {
-  inColumns = true
-  try {
-    return write()
-  } finally {
-    inColumns = false
-  }
-}
-
-/** The names of the values that a statement needs, from the parameters that it was written out with. */
-export const namesGiven = (params: readonly unknown[]): string[] => [
-  ...new Set(params.flatMap((each) => (is(each, Placeholder) ? [each.name] : []))),
-]
-
+const param = (name: string) => sql.placeholder(name)
 export const textParam = (name: string): SQL<string> => sql`${param(name)}::text`
 export const intParam = (name: string): SQL<number> => sql`${param(name)}::text::int`
 export const jsonParam = (name: string): SQL => sql`${param(name)}::text::jsonb`

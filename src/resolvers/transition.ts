@@ -5,12 +5,10 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { DatabaseFault } from '../db/fault.ts'
 import { newId } from '../db/id.ts'
 import type { operation } from '../db/operation.ts'
-import { type Statement, statementOf } from '../db/prepared.ts'
+import { statementOf } from '../db/prepared.ts'
 import type { LifecycleTable } from '../db/tables.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { answeredBefore, lookUpLost } from './read-back.ts'
-import { gathering } from './transition-gather.ts'
-import { prepareGroup } from './transition-group.ts'
 import type { Birth, Row, Rule } from './transition-rule.ts'
 import { acceptsWork, moveOf, prepareBirth, prepareRule } from './transition-statement.ts'
 
@@ -109,7 +107,7 @@ export async function transition<T extends LifecycleTable, U extends LifecycleTa
   rule: Rule<T, U>,
   call: Call,
 ): Promise<Answer<T, U>> {
-  const statement = statementOf(db, rule.name, () => decision(db, rule as unknown as Rule))
+  const statement = statementOf(db, rule.name, () => prepareRule(db, rule as unknown as Rule))
   const values = parameters(call, 1)
   return decide(db, call, values, String(call.values?.id ?? ''), rule.subject.table, async () => {
     const [row] = (await statement.execute(values)) as FoundRow[]
@@ -118,11 +116,6 @@ export async function transition<T extends LifecycleTable, U extends LifecycleTa
       return { kind: 'refused', found: row.found as Row<T>, also: (row.foundAlso ?? null) as Row<U> | null }
     return moved<T, U>(row)
   })
-}
-
-const decision = (db: Database, rule: Rule): Statement => {
-  const one = prepareRule(db, rule)
-  return rule.grouped ? gathering(rule.name, one, prepareGroup(db, rule)) : one
 }
 
 /** Makes a row, or says which call made it before. Constraints come out as `DatabaseFault` of kind `constraint`. */

@@ -11,8 +11,6 @@ import type { DoorLimits } from './limits.ts'
 /** A request's context with its loaders. */
 export interface SchemaContext extends Context {
   readonly loaders: Loaders
-  /** The caller as it is now, where `actor` is as it was remembered; throws what the door would answer. */
-  readonly actorNow: () => Promise<Context['actor']>
   /** Tells the metric that a mutation was answered with a refusal. */
   readonly noteRefusal: () => void
   /** What the door lets through, for callers who ask. */

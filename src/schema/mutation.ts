@@ -1,7 +1,7 @@
 // How a mutation is declared: once, with its input, payload and extra refusals. Its types, its union and the greater part
 // of its description (states, effect, idempotence, refusals) come from the machine and the catalogue.
 import type { InputFieldMap } from '@pothos/core'
-import { needOf, outlasts } from '../auth.ts'
+import { needOf } from '../auth.ts'
 import type { Machine } from '../lifecycle/machine.ts'
 import { codeOf, commonRefusals, isRefusal, type RefusalName, refusalCatalogue } from '../refusals.ts'
 import type { Payload, Result } from '../resolvers/call.ts'
@@ -79,9 +79,7 @@ export function declareMutation<P extends Payload>(declaration: Declaration<P>):
       args: { input: t.arg({ type: input, required: true, description: 'The one argument.' }) },
       complexity: 10,
       resolve: async (_root, args, context) => {
-        const asRemembered = context.actor.remembered && outlasts(name)
-        const caller = asRemembered ? { ...context, actor: await context.actorNow() } : context
-        const answer = await declaration.resolve(caller, args.input as never)
+        const answer = await declaration.resolve(context, args.input as never)
         if (isRefusal(answer)) context.noteRefusal()
         return answer as never
       },

@@ -34,7 +34,6 @@ afterAll(() => api.close())
 
 const query = '{ viewer { scopes } }'
 const failing = (statement: string, error: unknown) => {
-  api.callers.forget()
   api.before = ({ sql }) => {
     if (sql.includes(statement)) throw error
   }

@@ -1,9 +1,7 @@
 // Clients that take their time: each is answered or cut off after the time that it may take, holds nothing meanwhile that
 // others need, and leaves nothing behind. The server's times are short here; what is waited for is its answer.
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createToken } from '../fixture.ts'
 import { type Api, openApi } from '../schema/api.ts'
 import { open, post, say, type Target } from './client.ts'
 
@@ -109,29 +107,3 @@ test('clients that leave in the middle leave nothing behind, also no word in the
   await expect.poll(count).toBe(0)
   expect(api.logged).toEqual([])
 })
-
-test('a client that leaves before its body is looked at is not waited for', async () => {
-  const { token } = await createToken(api.database.url, api.team.teamId)
-  const left = async () => Number(/outcome="invalid"\} (\d+)/.exec(counted(await api.metrics.text()))?.[1] ?? 0)
-  const before = await left()
-  const [asked, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  api.before = async ({ sql }) => {
-    if (!sql.includes('read:authenticate')) return
-    asked.resolve()
-    await gone.promise
-  }
-  const server = new Promise<Socket>((resolve) => api.server.http.once('connection', resolve))
-  const { socket } = await open(target)
-  const closed = server.then((theirs) => once(theirs, 'close'))
-  const head = `${first}authorization: Bearer ${token}\r\ncontent-type: application/json\r\n`
-  socket.write(`${head}content-length: 100\r\n\r\n{`)
-  await asked.promise
-  socket.destroy()
-  await closed
-  gone.resolve()
-  api.before = () => {}
-  await expect.poll(left, { timeout: 30_000 }).toBe(before + 1)
-})
-const counted = (page: string) =>
-  page.split('\n').find((line) => /^pawl_graphql_duration_seconds_count\{.*operation="unknown".*invalid/.test(line)) ??
-  ''

@@ -13,7 +13,6 @@ import { stackEffects } from '../../src/loops/stack-effect.ts'
 import { sweepLoop } from '../../src/loops/sweep.ts'
 import { teardownLoop } from '../../src/loops/teardown.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { dueWork } from '../../src/resolvers/operation-due.ts'
 import { claimOperation, type SubjectType, supersedeOutdated } from '../../src/resolvers/operation-rule.ts'
 import { type Database, type Rule, transitionEach } from '../../src/resolvers/transition.ts'
 import { testSealing } from '../row.ts'
@@ -42,16 +41,18 @@ export async function dispatch(
   // Claims name the worker, so that their events tell who has what.
   const cause = { actor: { kind: 'loop', id: workerId }, requestId }
   const effects = effectsOf[subjectType](play, db).filter(({ kind }) => kinds?.includes(kind) ?? true)
-  const known = effects.map(({ kind }) => kind)
-  const { outdated, ready } = await dueWork(db, known)
-  const ids = outdated.get(subjectType) ?? []
-  const superseded = supersedeOutdated(subjectType) as unknown as Rule
-  if (ids.length > 0) await transitionEach(db, superseded, { ...cause, values: { ids: ids.join(',') } }, ids.length)
+  const known = effects.map(({ kind }) => kind).join(',')
+  await transitionEach(
+    db,
+    supersedeOutdated(subjectType) as unknown as Rule,
+    { ...cause, values: { kinds: known } },
+    200,
+  )
   let claimed = 0
-  for (const effect of effects.filter(({ kind }) => ready.has(kind))) {
+  for (const effect of effects) {
     const sentAt = performance.now()
     const rule = claimOperation(subjectType) as unknown as Rule<typeof operation>
-    const values = { ids: String(ready.get(effect.kind)), kind: effect.kind, workerId, leaseMs: timing.leaseMs }
+    const values = { kind: effect.kind, workerId, leaseMs: timing.leaseMs }
     const rows = await transitionEach(db, rule, { ...cause, values }, effect.concurrency).catch((error: unknown) => {
       // As the dispatcher takes it: another process has taken an operation of the same subject, and the index decided.
       if (error instanceof DatabaseFault && error.constraint === 'operation_one_per_subject') return []

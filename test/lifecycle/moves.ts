@@ -117,7 +117,7 @@ export const operationMoves: Readonly<Record<string, OperationMove>> = {
     subject: 'BUILDING',
     ownKind: true,
     ask: (world, { id, kind }) =>
-      passOf(world, own.claimOperation('Deployment'), id, { ids: id, kind, workerId: 'test', leaseMs: 10_000 }),
+      passOf(world, own.claimOperation('Deployment'), id, { kind, workerId: 'test', leaseMs: 10_000 }),
   },
   progressOperation: { subject: 'BUILDING', ask: withSubject(rules.rollOutDeployment) },
   postponeOperation: { subject: 'BUILDING', ask: byId(own.postponeOperation) },
@@ -128,7 +128,8 @@ export const operationMoves: Readonly<Record<string, OperationMove>> = {
   supersedeOutdated: {
     subject: 'BUILDING',
     outdated: true,
-    ask: (world, { id }) => passOf(world, own.supersedeOutdated('Deployment'), id, { ids: id }),
+    ownKind: true,
+    ask: (world, { id, kind }) => passOf(world, own.supersedeOutdated('Deployment'), id, { kinds: kind }),
   },
   cancelOperation: {
     subject: 'BUILDING',

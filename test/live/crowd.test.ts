@@ -2,7 +2,6 @@
 // out nobody. Whoever is turned away all the same is told why, and not that the database is away.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { statementName } from '../../src/db/session.ts'
-import { mintToken } from '../../src/token.ts'
 import { until } from '../until.ts'
 import { type LiveStage, openLiveStage, openStreams } from './stage.ts'
 
@@ -68,14 +67,12 @@ describe('a statement that is not sent because too many wait', () => {
   test('is told as such, with code and time of a fault that passes', async () => {
     const gate = Promise.withResolvers<void>()
     stage.api.before = () => gate.promise
-    // Each of them has to be looked up by itself: 4 are under way and 80 may wait.
-    const calls = Array.from({ length: 120 }, () =>
-      stage.api.call('{ limits { __typename } }', {}, mintToken().plaintext),
-    )
+    // 4 are under way and 80 may wait, for a second.
+    const calls = Array.from({ length: 120 }, () => stage.api.call('{ limits { __typename } }'))
     await Promise.race(calls)
     gate.resolve()
     const answers = await Promise.all(calls)
-    const shed = answers.filter(({ status }) => status !== 401)
+    const shed = answers.filter(({ status }) => status !== 200)
     expect(shed.length).toBeGreaterThan(20)
     expect(shed.length).toBeLessThan(120)
     for (const { status, headers, errors } of shed)

@@ -2,13 +2,10 @@
 // before, or runs out; the process goes away. Each within a second, with a last word that says why.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createOidcVerifier } from '../../src/oidc.ts'
-import { revokeApiToken } from '../../src/resolvers/api-token.ts'
-import { createCallerMemory } from '../../src/server-memory.ts'
 import { createTeam, createToken, type TestTeam } from '../fixture.ts'
 import { holdRow, untilBlocked } from '../interleave.ts'
 import { putMember } from '../member-row.ts'
 import { audience, startIssuer } from '../oidc-issuer.ts'
-import { contextFor } from '../row.ts'
 import type { Subscription } from './client.ts'
 import { type LiveStage, openLiveStage, openStreams } from './stage.ts'
 
@@ -115,22 +112,6 @@ describe.each([
     stream.cut()
     await stage.empty()
   })
-})
-
-test('when its token is revoked by another process, though this one remembers the caller', async () => {
-  const stage = await openLiveStage({ nudges: false, callers: createCallerMemory({ nowMs: () => 0 }) })
-  const { token, actor } = await createToken(stage.api.database.url, stage.api.team.teamId)
-  const stream = await stage.subscribe(events, { token })
-  await watched(stage)
-  expect((await stage.api.call('{ viewer { scopes } }', {}, token)).status).toBe(200)
-  await revokeApiToken(contextFor(stage.api.pool.db, stage.api.team.actor), { id: actor.id })
-  const { tookMs, code } = await ending(stream, performance.now())
-  expect(code).toBe('UNAUTHENTICATED')
-  expect(tookMs).toBeLessThan(1_000)
-  // It would be let in for ever by that clock; a stream it is not given.
-  expect((await stage.api.call('{ viewer { scopes } }', {}, token)).status).toBe(200)
-  expect((await stage.subscribe(events, { token })).status).toBe(401)
-  await stage.close()
 })
 
 test('when the JWT that it was opened with runs out', async () => {

@@ -111,25 +111,6 @@ test('a roll-out that waits is left when a newer wish comes', async () => {
   expect(stage.driver.liveRuns().map(({ run }) => run.image)).toEqual(['other'])
 })
 
-test('a stop does not wait in the queue of the roll-outs, where what it replaces stands far behind', async () => {
-  const narrow = (usual: Effect[]) =>
-    usual.map((effect) => (effect.kind === 'deployment.roll_out' ? { ...effect, concurrency: 1 } : effect))
-  const { driver, dispatcher } = stage.replica({ effects: (_db, _driver, usual) => narrow(usual) })
-  const gate = driver.pauseBefore('resolveImage')
-  // More than a pass looks at.
-  const ids = await Promise.all(Array.from({ length: 60 }, () => stage.deploy()))
-  await gate.reached
-  const waiting = (await stage.operations()).filter(({ state }) => state === 'PENDING')
-  await stage.sql`update operation set due_at = now() - interval '1 minute' where state = 'PENDING' and subject_id = any(${ids})`
-  const id = String(waiting.at(-1)?.subjectId)
-  await stage.sql`update operation set due_at = now() where subject_id = ${id}`
-  await stopDeployment(stage.context, { id })
-  await stage.reaches(id, 'STOPPED')
-  expect(dispatcher.running()).toBeLessThanOrEqual(2)
-  expect((await stage.operations(id)).map(({ state }) => state)).toEqual(['SUPERSEDED', 'SUCCEEDED'])
-  gate.release()
-})
-
 test('R89 a full lane takes no more than its room, and does not starve another', async () => {
   const narrow = (usual: Effect[]) =>
     usual.map((effect) => (effect.kind === 'deployment.roll_out' ? { ...effect, concurrency: 3 } : effect))

@@ -3,7 +3,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as mutations from '../../src/resolvers/deployment.ts'
 import * as rules from '../../src/resolvers/deployment-rule.ts'
-import { dueWork } from '../../src/resolvers/operation-due.ts'
 import { claimOperation, failOperation, supersedeOutdated } from '../../src/resolvers/operation-rule.ts'
 import { type Operation, type Rule, transition, transitionEach } from '../../src/resolvers/transition.ts'
 import { hold, holdCounters, holdQueue, holdRow, stalling, underWay, untilBlocked } from '../interleave.ts'
@@ -126,7 +125,7 @@ test('R33 of a storm of redeploys only the newest generation runs', async () => 
   const storm = 10
   const play = async (world: World) => {
     const kind = 'deployment.roll_out'
-    const values = { kind, workerId: 'test', leaseMs: 10_000 }
+    const values = { kind, kinds: kind, workerId: 'test', leaseMs: 10_000 }
     const id = await world.deployment({ state: 'DEPLOYING' })
     const running = await world.operation({ subjectId: id, state: 'RUNNING', claimToken: 'first', dueInSeconds: 60 })
     const row = await holdRow(world.stranger, 'deployment', id)
@@ -137,13 +136,13 @@ test('R33 of a storm of redeploys only the newest generation runs', async () => 
     const outcomes = (await Promise.all(calls)).map(outcomeOf)
     const claimed: number[] = []
     const claim = async () => {
-      const { outdated } = await dueWork(world.pool.db, [kind])
-      const ids = outdated.get('Deployment') ?? []
-      const rule = supersedeOutdated('Deployment') as unknown as Rule
-      await transitionEach(world.pool.db, rule, callOf(world, { ids: ids.join(',') }), 200)
-      const all = await world.stranger`select id from operation where subject_id = ${id}`
-      const call = callOf(world, { ...values, ids: all.map((row) => row.id).join(',') })
-      const rows = await transitionEach(world.pool.db, claimOperation('Deployment'), call, 100)
+      await transitionEach(
+        world.pool.db,
+        supersedeOutdated('Deployment') as unknown as Rule,
+        callOf(world, values),
+        200,
+      )
+      const rows = await transitionEach(world.pool.db, claimOperation('Deployment'), callOf(world, values), 100)
       return rows.map(({ row }) => row as Operation).filter((row) => row.subjectId === id)
     }
     // While the first generation is at work nothing of the subject is begun.

@@ -155,17 +155,11 @@ describe('R30 R32', () => {
       from: 'not exists (select 1 from "operation" o where ',
       to: 'not exists (select 1 from "operation" o where false and ',
     }
-    // The look at what is due leaves out, as a hint, what the guard would stop.
-    const looking = {
-      name: 'read:isAnythingDue',
-      from: 'select 1 from "operation" p where ',
-      to: 'select 1 from "operation" p where false and ',
-    }
     const index = 'operation_one_per_subject'
     const [made] = await stage.sql<{ sql: string }[]>`select pg_get_indexdef(${index}::regclass) as sql`
     await stage.sql.unsafe(`drop index ${index}`)
     try {
-      const { driver } = replica({ wrap: mutating(careless, looking) })
+      const { driver } = replica({ wrap: mutating(careless) })
       const { id, ref } = await healthyDeployment(stage)
       stage.driver.crash(ref)
       const gate = driver.pauseBefore('ensure', (call) => call.ref?.subjectId === id, { deaf: true })

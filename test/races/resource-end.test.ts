@@ -155,10 +155,10 @@ describe('R18', () => {
 describe('R19', () => {
   test('R19 two replicas never hold one deprovision at once: the lease decides', async () => {
     const kind = 'resource.deprovision'
+    const values = { kind, workerId: 'test', leaseMs: 10_000 }
     const play = async (world: ResourceWorld) => {
       const subjectId = await world.resource({ state: 'DELETING' })
       const id = await world.work({ subjectId, state: 'PENDING', kind })
-      const values = { ids: id, kind, workerId: 'test', leaseMs: 10_000 }
       const stall = await hold(world.stranger, 'select pg_advisory_xact_lock(19)')
       const late = underWay(passOf(world, claimOperation('Resource'), values))
       await untilBlocked(world.stranger, 'claimOperation:Resource')

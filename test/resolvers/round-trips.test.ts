@@ -93,8 +93,8 @@ test('a redeploy that loses is told from the same statement', async () => {
   const loses = (state: State) => cost(state, (id) => mutations.redeployDeployment(context(), { id }))
   expect(await loses('STOPPED')).toEqual({ outcome: 'NotRedeployable', statements: 1, roundTrips: 1 })
   expect(await loses('STOPPING')).toEqual({ outcome: 'NotRedeployable', statements: 1, roundTrips: 1 })
-  // For one that has ended it is looked up who has its name now, and whether the plan has room for a new one, for the remedy.
-  expect(await loses('EXPIRED')).toEqual({ outcome: 'NotRedeployable', statements: 2, roundTrips: 2 })
+  // For one that has ended, whoever has its name now is looked up for the remedy, and whether the plan has room for a new one.
+  expect(await loses('EXPIRED')).toEqual({ outcome: 'NotRedeployable', statements: 3, roundTrips: 4 })
   // With a key it is first looked up whether the call has won before.
   const withKey = (id: string) => mutations.redeployDeployment(context(), { id, idempotencyKey: key() })
   expect(await cost('STOPPED', withKey)).toEqual({ outcome: 'NotRedeployable', statements: 2, roundTrips: 2 })

@@ -7,7 +7,6 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics, type Metrics } from '../../src/metrics.ts'
 import { graphqlOperations } from '../../src/schema/schema.ts'
 import { createHttpServer, type GraphqlPart, type HttpOptions, type PawlServer } from '../../src/server.ts'
-import { type CallerMemory, createCallerMemory } from '../../src/server-memory.ts'
 import { createTestDatabase, patient, type TestDatabase } from '../database.ts'
 import { createTeam, type TestTeam } from '../fixture.ts'
 import { testSealing, testWebhookFault } from '../row.ts'
@@ -27,8 +26,6 @@ export interface Api {
   readonly pool: Pool
   readonly server: PawlServer
   readonly hub: Hub
-  /** Who callers were a moment ago; what is changed behind the back of the server is to be forgotten. */
-  readonly callers: CallerMemory
   readonly metrics: Metrics
   readonly team: TestTeam
   /** Everything that was logged. */
@@ -46,14 +43,10 @@ export interface Api {
 }
 
 export type ApiOptions = Pick<HttpOptions, 'times'> &
-  Pick<GraphqlPart, 'introspection' | 'trust' | 'rate' | 'oidc' | 'callers' | 'streamLimits'>
+  Pick<GraphqlPart, 'introspection' | 'trust' | 'rate' | 'oidc' | 'streamLimits'>
 
 /** Opens everything; `close` takes it down. */
-export async function openApi({
-  times = {},
-  callers = createCallerMemory(),
-  ...policy
-}: ApiOptions = {}): Promise<Api> {
+export async function openApi({ times = {}, ...policy }: ApiOptions = {}): Promise<Api> {
   const database = await createTestDatabase()
   const team = await createTeam(database.url)
   const statements: Statement[] = []
@@ -74,7 +67,6 @@ export async function openApi({
       ...policy,
       db: pool.db,
       hub,
-      callers,
       images: {
         reserves: (name) => name === 'PORT',
         resolveImage: async (image) =>
@@ -99,7 +91,6 @@ export async function openApi({
     pool,
     server,
     hub,
-    callers,
     metrics,
     team,
     logged,

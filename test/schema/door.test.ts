@@ -79,7 +79,6 @@ describe('who is let in', () => {
     await sql`update team set state = 'DELETION_REQUESTED', version = version + 1 where id = ${leaving.teamId}`
     expect((await api.call(query, {}, leaving.token)).status).toBe(200)
     await sql`update team set state = 'DELETING', version = version + 1 where id = ${leaving.teamId}`
-    api.callers.forget()
     expect((await api.call(query, {}, leaving.token)).status).toBe(401)
     await sql.end()
   })
@@ -176,7 +175,6 @@ describe('what an answer shows', () => {
     api.before = ({ sql }) => {
       if (sql.includes('read:authenticate')) throw new DatabaseFault('unavailable', 'gone')
     }
-    api.callers.forget()
     const closed = await api.call(query)
     expect([closed.status, closed.headers.get('retry-after')]).toEqual([503, '1'])
   })

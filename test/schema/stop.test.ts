@@ -37,7 +37,6 @@ test('a client that asks on and on over its connection is told to leave, and doe
   expect(await ask(agent)).toEqual({ status: 200, connection: 'keep-alive' })
   const held = Promise.withResolvers<void>()
   const begun = Promise.withResolvers<void>()
-  api.callers.forget()
   api.before = () => {
     begun.resolve()
     return held.promise

@@ -77,8 +77,6 @@ export const layers: Readonly<Record<string, Layer>> = {
 /** Programs: they put the rest together, and nothing but another of them imports one. */
 const programs = [
   'main.ts',
-  'this-machine.ts',
-  'resolve-once.ts',
   'control-plane.ts',
   'migrate.ts',
   'new-token.ts',

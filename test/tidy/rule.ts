@@ -109,7 +109,7 @@ export const rules: readonly Rule[] = [
       ...inLines(code, /process\.env\b|\bimport\.meta\.env\b/g, (match) => match[0]).filter(
         ({ line }) =>
           !(
-            /^src\/(main|this-machine|control-plane|migrate|rotate-secrets|check|export-events)\.ts$/.test(path) &&
+            /^src\/(main|control-plane|migrate|rotate-secrets|check|export-events)\.ts$/.test(path) &&
             code[line - 1]?.includes('readConfig(process.env)')
           ),
       ),
@@ -178,7 +178,7 @@ export const rules: readonly Rule[] = [
     says: 'take the running thing as a parameter; nothing runs because a module was imported',
     files: (path) =>
       inSrc(path) &&
-      !/^src\/(main|this-machine|control-plane|migrate|new-token|rotate-secrets|check|export-events|reach-database|generate)\.ts$/.test(
+      !/^src\/(main|control-plane|migrate|new-token|rotate-secrets|check|export-events|reach-database|generate)\.ts$/.test(
         path,
       ),
     find: ({ code }) => [

@@ -37,8 +37,7 @@ function importsOf(text: string, code: string): Import[] {
   return [...text.matchAll(importPattern)]
     .filter(
       (match) =>
-        /^(import|export)/.test(code.slice(match.index)) &&
-        (/\bfrom\s*'[^']+'$/.test(match[0]) || match[1]?.trim() === ''),
+        /^(import|export)/.test(code.slice(match.index)) && (/\bfrom\s*'/.test(match[0]) || match[1]?.trim() === ''),
     )
     .map((match) => ({
       line: lineAt(text, match.index),

@@ -1,6 +1,7 @@
 // One call's connection to the Redis that holds the resources: opened for the call, never reconnected, ended with it or with
 // its signal, so that what it watches is watched by this call alone. What fails becomes an outcome built from the first
 // word of the server's answer and our own words.
+import { createClient } from '@redis/client'
 import { type Outcome, refused, unknown, unreachable } from '../outcome.ts'
 
 export type Reply = string | number | null | readonly Reply[]
@@ -21,7 +22,7 @@ const CONNECT_TIMEOUT_MS = 3_000
 const SILENCE_MS = 8_000
 
 /** Never connected itself: each call connects a duplicate, which costs little; to make one takes 30 ms. */
-export type Client = Awaited<ReturnType<typeof clientFor>>
+export type Client = ReturnType<typeof clientFor>
 
 /** Tests come in between: called with each command before it is sent. */
 export type BeforeCommand = (command: Command) => void | Promise<void>
@@ -78,10 +79,9 @@ export class RedisLine {
 
 const nameOf = ([name, sub]: Command): string => (/^(ACL|CLIENT|MEMORY)$/.test(name) ? `${name} ${sub}` : name)
 
-/** A client of that server, which connects to nothing yet. Its library is loaded when there is something to ask. */
-export async function clientFor(url: string) {
-  const { createClient } = await import('@redis/client')
-  return createClient({
+/** A client of that server, which connects to nothing yet. */
+export const clientFor = (url: string) =>
+  createClient({
     url,
     RESP: 2,
     name: 'pawl-provision',
@@ -89,17 +89,16 @@ export async function clientFor(url: string) {
     maintNotifications: 'disabled',
     socket: { reconnectStrategy: false, connectTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_MS },
   })
-}
 
 /** Opens a connection, gives it to `work`, ends it. Never throws. */
 export async function onRedis<T>(
-  template: Promise<Client>,
+  template: Client,
   signal: AbortSignal,
   before: BeforeCommand | undefined,
   work: (line: RedisLine) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
-  const client = (await template).duplicate()
   if (signal.aborted) return givenUp
+  const client = template.duplicate()
   // Each command hears of it; without a listener the process would end.
   client.on('error', () => {})
   const cut = () => client.destroy()

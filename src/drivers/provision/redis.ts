@@ -8,7 +8,7 @@ import type { Provisioner, ResourceConnection, ResourceObservation, ResourceRef,
 import { killCommand, userCommand } from './redis-acl.ts'
 import { type PurgeLimits, purge, sizeOf } from './redis-keys.ts'
 import * as ledger from './redis-ledger.ts'
-import { type BeforeCommand, type Client, clientFor, Ended, onRedis, type RedisLine } from './redis-session.ts'
+import { type BeforeCommand, clientFor, Ended, onRedis, type RedisLine } from './redis-session.ts'
 
 export interface RedisProvisionerOptions {
   /** redis:// or rediss://, of a user that may do everything. Null: there are no REDIS resources. */
@@ -30,17 +30,15 @@ interface Server {
 export function createRedisProvisioner(options: RedisProvisionerOptions): Provisioner {
   const { url, installation, beforeCommand } = options
   const unavailable = whyNot(url)
-  let client: Promise<Client> | null = null
+  const client = url === null ? null : clientFor(url)
   const call = <T>(
     [ref, fence, password]: readonly [ResourceRef | null, Fence | null, string?],
     signal: AbortSignal,
     work: (line: RedisLine) => Promise<Outcome<T>>,
   ): Promise<Outcome<T>> => {
-    if (url === null || unavailable !== null) return Promise.resolve(refused(unavailable ?? ''))
+    if (client === null || unavailable !== null) return Promise.resolve(refused(unavailable ?? ''))
     const nonsense = ref && senseless(ref, fence, password)
-    if (nonsense) return Promise.resolve(nonsense)
-    client ??= clientFor(url)
-    return onRedis(client, signal, beforeCommand, work)
+    return nonsense ? Promise.resolve(nonsense) : onRedis(client, signal, beforeCommand, work)
   }
   const connection = (spec: ResourceSpec) => done<ResourceConnection>({ url: addressOf(String(url), spec) })
   return {

@@ -71,18 +71,6 @@ export const deploymentMutants: readonly Mutant[] = [
     wrap: unlocked('redeployDeployment', deploymentMachine),
   },
   {
-    name: 'redeploys that are decided together are not locked, and one of them revives what is deleted',
-    races: ['R01'],
-    subject: subjectNamed('deployment.grouped'),
-    cast: ['together', 'delete'],
-    wrap: rewriting({
-      name: 'redeployDeployment',
-      among: 'json_to_recordset',
-      from: ' for no key update of "deployment" skip locked',
-      to: '',
-    }),
-  },
-  {
     name: 'the same, and the trigger is in its way',
     races: ['R01', 'R101'],
     subject: deployment,

@@ -8,10 +8,10 @@ import { both, type Mutant, rewritingAll, through, withActors, without } from '.
 
 const building = subjectNamed('deployment.building')
 
-/** A worker that stops where it looks for work, where it claims, and where it tells how that has ended. */
+/** A worker that stops where it claims, and where it tells how that has ended. */
 const claiming = (kind: string): Actor => ({
   ...runs('Deployment', kind),
-  stops: (label) => /^(look read:isAnythingDue|claimOperation|markDeployment)/.test(label),
+  stops: (label) => /^(claimOperation|markDeployment)/.test(label),
 })
 /** Two operations wait; the second one may begin when the first has ended. */
 const twoWishes: Subject = {
@@ -24,9 +24,6 @@ const twoWishes: Subject = {
   },
   actors: { rollOut: claiming('deployment.roll_out'), stop: claiming('deployment.stop') },
 }
-
-/** What is looked for is a hint alone: it hides no guard that is missing. */
-const looking = (from: string, to: string) => without('read:isAnythingDue', from, to)
 
 /** It asks again under one key whatever it was told. */
 const keyed: Actor = {
@@ -46,13 +43,10 @@ export const workMutants: readonly Mutant[] = [
     subject: twoWishes,
     cast: ['rollOut', 'stop'],
     before: ['drop index operation_one_per_subject'],
-    wrap: both(
-      looking('select 1 from "operation" p where ', 'select 1 from "operation" p where false and '),
-      rewritingAll(
-        /^claimOperation:Deployment$/,
-        /and not exists \(select 1 from "operation" o where [\s\S]*?due_at <= now\(\)\)\)\)\)/,
-        '',
-      ),
+    wrap: rewritingAll(
+      /^claimOperation:Deployment$/,
+      /and not exists \(select 1 from "operation" o where [\s\S]*?due_at <= now\(\)\)\)\)\)/,
+      '',
     ),
   },
   {
@@ -72,11 +66,8 @@ export const workMutants: readonly Mutant[] = [
     subject: building,
     cast: ['run', 'run'],
     wrap: both(
-      looking('o.due_at <= now() and not exists', 'not exists'),
-      both(
-        without('claimOperation:Deployment', '"operation"."due_at" <= now()'),
-        without('claimOperation:Deployment', '"found"."due_at" <= now()'),
-      ),
+      without('claimOperation:Deployment', '"operation"."due_at" <= now()'),
+      without('claimOperation:Deployment', '"found"."due_at" <= now()'),
     ),
     how: { bound: 2 },
   },

@@ -75,44 +75,12 @@ const failing = (of: string, fault: Fault): Subject => ({
   actors: { ...only('redeploy', 'delete'), run: { ...run, lone: true } },
 })
 
-/**
- * Asks for three others in the same moment, so that its own is decided together with one of them: the first goes by itself, the
- * second as a group of its own, and what comes after them in one statement. The others are refused, so that it is all that it does.
- */
-const together = (more = {}): Actor => ({
-  lone: true,
-  ...calls(async (context, ids) => {
-    const others = { ...context, requestId: 'beside' }
-    const beside = (nth: number) => deployments.redeployDeployment(others, { id: String(ids[`beside${nth}`]) })
-    const own = () => deployments.redeployDeployment(context, { ...id(ids), image: 'hello:2', ...more })
-    const answers = [beside(1), beside(2), own(), beside(3)]
-    return (await Promise.all(answers))[2] as object
-  }),
-})
-
-const grouped = (of: string, actors: Readonly<Record<string, Actor>>): Subject => ({
-  name: of,
-  scene: (scene) => {
-    const besides = [1, 2, 3].map((nth) => [
-      `beside${nth}`,
-      scene.deployment({ name: `beside${nth}`, state: 'STOPPED' }),
-    ])
-    return { ids: { ...Object.fromEntries(besides), id: scene.deployment({ name, expires_at: hoursFromNow(-1) }) } }
-  },
-  actors,
-})
-
 export const deploymentSubjects: readonly Subject[] = [
   {
     name: 'deployment',
     scene: (scene) => ({ ids: { id: scene.deployment({ name, expires_at: hoursFromNow(-1) }) } }),
     actors: { ...callers, expire },
   },
-  grouped('deployment.grouped', { ...only('redeploy', 'stop', 'delete'), expire, together: together() }),
-  grouped('deployment.groupedKey', {
-    ...only('redeploy', 'keyed', 'delete'),
-    together: { key: 'one', ...together({ idempotencyKey: 'one' }) },
-  }),
   {
     name: 'deployment.none',
     scene: (scene) => {

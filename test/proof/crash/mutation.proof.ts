@@ -9,10 +9,10 @@ import { record } from '../record.ts'
 import type { Stop } from '../replica.ts'
 import { openStage, type Stage } from './stage.ts'
 
+/** Each is stopped on a connection of its own, and there are twelve. */
+const atOnce = 6
 const wanted = process.env.PAWL_CRASH
 const names = mutations.map(({ name }) => name).filter((name) => !wanted || wanted.split('/')[0] === name)
-/** Each is stopped on a connection of its own, and there are twelve; no two of one mutation, which might share a statement. */
-const atOnce = Math.min(6, names.length)
 
 interface Moment {
   readonly mutation: string
@@ -99,8 +99,10 @@ test('every mutation is decided by one statement, with all that it leaves', asyn
   expect(heard.map((statements, at) => [names[at], ...statements]).filter(({ length }) => length !== 2)).toEqual([])
 })
 
-const moments = (['before', 'after'] as const).flatMap((when) =>
-  [true, false].flatMap((repeated) => names.map((mutation): Moment => ({ mutation, when, repeated }))),
+const moments = names.flatMap((mutation) =>
+  (['before', 'after'] as const).flatMap((when) =>
+    [true, false].map((repeated): Moment => ({ mutation, when, repeated })),
+  ),
 )
 const batches = Array.from({ length: Math.ceil(moments.length / atOnce) }, (_, at) =>
   moments.slice(at * atOnce, (at + 1) * atOnce),

@@ -60,7 +60,7 @@ const stoppedAtMost = 5
 const preparedAtOnce = 6
 /** Whoever stops in here keeps all others from their work: these die alone. */
 const isShared = ({ name }: Pick<Point, 'name'>) =>
-  /^(claimOperation|supersedeOutdated|claimDelivery|read:isAnythingDue|read:\w+\.ofWork)\b/.test(name)
+  /^(claimOperation|supersedeOutdated|claimDelivery|read:isAnythingDue)\b/.test(name)
 /** Far longer than any of it takes. */
 const patient = { timeout: 30_000, interval: 20 }
 

@@ -3,7 +3,6 @@
 // what was done, or that it is not known, and never that nothing was changed when something was.
 import postgres from 'postgres'
 import { afterAll, beforeAll, expect } from 'vitest'
-import * as rules from '../../../src/resolvers/deployment-rule.ts'
 import { createTestDatabase, type TestDatabase } from '../../database.ts'
 import { hold } from '../../interleave.ts'
 import { mutations } from '../../sweep/walk.ts'
@@ -185,24 +184,9 @@ async function withOwnDoor(work: (door: Door) => Promise<void>): Promise<void> {
   }
 }
 
-const grouped = new Set(Object.values(rules).flatMap((rule) => ('grouped' in rule ? [rule.subject.action] : [])))
-const turns = new Map<string, Promise<unknown>>()
-/** What may share a statement with others of its kind is asked one at a time: the fault of one cell would meet the others, too. */
-function inTurn(mutation: string, work: () => Promise<void>): Promise<void> {
-  if (!grouped.has(mutation)) return work()
-  const turn = (turns.get(mutation) ?? Promise.resolve()).then(work)
-  turns.set(
-    mutation,
-    turn.catch(() => {}),
-  )
-  return turn
-}
-
 for (const { name: mutation } of mutations)
   for (const { name, trouble, away = false } of troubles)
     for (const keyed of [true, false])
       proves('connection', `${mutation} ${keyed ? 'with' : 'without'} a key: ${name}`, () =>
-        inTurn(mutation, () =>
-          away ? withOwnDoor((door) => play(mutation, trouble, door, keyed)) : play(mutation, trouble, shared, keyed),
-        ),
+        away ? withOwnDoor((door) => play(mutation, trouble, door, keyed)) : play(mutation, trouble, shared, keyed),
       )

@@ -30,14 +30,6 @@ beforeAll(async () => {
   for (const { url } of wires) replicas.push((await fleet.start(orders, { DATABASE_URL: url })) as Replica)
   callers = openCallers(replicas, fleet.token)
   await sql`update plan_usage set cap = 100000`
-  // Work of these subjects is not due for long.
-  await sql.unsafe(`
-    create table late (subject_id text primary key);
-    create function is_late() returns trigger language plpgsql as $$ begin
-      if exists (select from late where subject_id = new.subject_id) then new.due_at = now() + interval '1 hour'; end if;
-      return new; end $$;
-    create trigger is_late before insert on operation for each row execute function is_late();
-    grant select on late to public`)
 })
 afterAll(async () => {
   try {
@@ -51,11 +43,11 @@ afterAll(async () => {
 })
 
 /** What sends each statement: a journey, or a loop of its own accord. */
-const statements: Readonly<Record<string, Journey | 'outdated'>> = {
+const statements: Readonly<Record<string, Journey>> = {
   'claimOperation:Deployment': 'deployment',
   'claimOperation:Resource': 'resource',
   'claimOperation:Stack': 'stack',
-  'supersedeOutdated:Deployment': 'outdated',
+  'supersedeOutdated:Deployment': 'deployment',
   rollOutDeployment: 'deployment',
   markDeploymentHealthy: 'deployment',
   markDeploymentStopped: 'deployment',
@@ -97,7 +89,7 @@ for (const [statement, journey] of Object.entries(statements))
         return isFirst
       }
       for (const wire of wires) void wire.next(isIt, fault)
-      for (let times = 0; times < 5 && !hasMet; times++) await (journey === 'outdated' ? outdate() : travel(journey))
+      for (let times = 0; times < 5 && !hasMet; times++) await travel(journey)
       await until(() => expect(hasMet, `${statement} was never sent`).toBe(true))
     })
 
@@ -113,19 +105,6 @@ async function travel(journey: Journey): Promise<void> {
     expect(isOver).toBe(true)
   }, 240_000)
   await travels
-}
-
-/** A wish is outdated by the next one before anybody has begun with it. */
-async function outdate(): Promise<void> {
-  const { id } = await does('deploy', { name: `o${++named}`, image: 'app:1' }, 'deployment')
-  await sql`insert into late values (${String(id)})`
-  await does('redeployDeployment', { id }, 'deployment')
-  await sql`delete from late where subject_id = ${String(id)}`
-  await does('redeployDeployment', { id }, 'deployment')
-  await until(async () => {
-    await sql`update operation set due_at = now() where subject_id = ${String(id)} and state in ('PENDING', 'UNKNOWN') and generation <> 2`
-    expect((await stage.row(String(id))).state).toBe('HEALTHY')
-  })
 }
 
 let hurrying: Promise<unknown> | undefined

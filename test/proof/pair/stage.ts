@@ -8,7 +8,6 @@ import { createLog } from '../../../src/log.ts'
 import { createMetrics } from '../../../src/metrics.ts'
 import { graphqlOperations } from '../../../src/schema/schema.ts'
 import { createHttpServer } from '../../../src/server.ts'
-import { createCallerMemory } from '../../../src/server-memory.ts'
 import { createTestDatabase } from '../../database.ts'
 import { superuser } from '../../fixture.ts'
 import { contextFor, putToken, withTriggersOff } from '../../row.ts'
@@ -80,8 +79,6 @@ export async function openStage({ waitForSlotMs = 10_000 } = {}): Promise<Stage>
       sealing,
       webhookFault,
       rate: noLimit(),
-      // What callers may do is changed behind the back of the server here.
-      callers: createCallerMemory({ maxAgeMs: 0 }),
       nudge: () => {},
       resourceTypes: () => stage.unavailable,
     },
