@@ -11,10 +11,11 @@ import { expect, vi } from 'vitest'
 import { startMark } from '../../src/drivers/runtime/process-table.ts'
 import { mintToken } from '../../src/token.ts'
 import { createTestDatabase } from '../database.ts'
+import { until as patiently } from '../until.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const patient = { timeout: 180_000, interval: 20 }
-export const until = <T>(condition: () => T | Promise<T>): Promise<T> => vi.waitFor(condition, patient)
+/** Programs are started and killed in between. */
+export const until = <T>(condition: () => T | Promise<T>): Promise<T> => patiently(condition, 180_000)
 
 export interface Server {
   readonly child: ChildProcess

@@ -164,7 +164,7 @@ describe('faults', () => {
       const open = await probe.stranger`SELECT 1 FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'pawl-api' AND state LIKE 'idle in%'`
       expect(open).toHaveLength(0)
-    }, 10_000)
+    })
   })
 
   test('statement_timeout without a lock is unavailable, and the connection stays', async () => {

@@ -40,14 +40,24 @@ async function held(on: Stage) {
   return { receiver, answer }
 }
 
-test('R44 killed between the POST and its being noted, it is sent again, under the same id', async () => {
-  const receiver = await stage.receiver()
-  const { id } = await stage.webhook(receiver)
-  await stage.happens(subject())
+/** A replica that stands before a statement of that name, with a delivery that is on its way to a webhook. */
+async function standing(on: Stage, name: string, { mutations = [], timing = {} }: Standing = {}) {
+  const receiver = await on.receiver()
+  const { id } = await on.webhook(receiver)
+  await on.happens(subject())
   const gates = createGates()
-  const gate = gates.park('markDelivered')
-  const first = stage.replica({ wrap: gates.wrap, timing: { leaseMs: 1_500 } })
+  const gate = gates.park(name)
+  const replica = on.replica({ wrap: (channel) => gates.wrap(mutating(...mutations)(channel)), timing })
   await gate.reached
+  return { receiver, id, gate, replica }
+}
+interface Standing {
+  readonly mutations?: readonly Mutation[]
+  readonly timing?: { readonly leaseMs?: number }
+}
+
+test('R44 killed between the POST and its being noted, it is sent again, under the same id', async () => {
+  const { receiver, id, gate, replica: first } = await standing(stage, 'markDelivered', { timing: { leaseMs: 1_500 } })
   await first.kill()
   gate.release()
   await first.drain()
@@ -62,13 +72,7 @@ test('R44 killed between the POST and its being noted, it is sent again, under t
 
 /** Kills a replica that has claimed a delivery and not sent it; then another one is started. */
 async function killedBeforePost(on: Stage, ...mutations: Mutation[]) {
-  const receiver = await on.receiver()
-  const { id } = await on.webhook(receiver)
-  await on.happens(subject())
-  const gates = createGates()
-  const gate = gates.park('read:webhook.drafts')
-  const first = on.replica({ wrap: (channel) => gates.wrap(mutating(...mutations)(channel)) })
-  await gate.reached
+  const { receiver, id, gate, replica: first } = await standing(on, 'read:webhook.drafts', { mutations })
   await first.kill()
   gate.release()
   await first.drain()
@@ -223,13 +227,7 @@ test('R16 who has lost the claim notes nothing: the one that has it does', async
 })
 
 test('R39 who was held up between claim and POST for as long as the lease does not send', async () => {
-  const receiver = await stage.receiver()
-  const { id } = await stage.webhook(receiver)
-  await stage.happens(subject())
-  const gates = createGates()
-  const gate = gates.park('read:webhook.drafts')
-  const replica = stage.replica({ wrap: gates.wrap, timing: { leaseMs: 200 } })
-  await gate.reached
+  const { receiver, id, gate, replica } = await standing(stage, 'read:webhook.drafts', { timing: { leaseMs: 200 } })
   const since = performance.now()
   await until(() => expect(performance.now() - since).toBeGreaterThan(200))
   gate.release()
@@ -276,13 +274,7 @@ test('an address that is given up while it answers 410 does not take the new one
 })
 
 test('what was claimed when its webhook was deleted is dropped, and not called dead', async () => {
-  const receiver = await stage.receiver()
-  const { id } = await stage.webhook(receiver)
-  await stage.happens(subject())
-  const gates = createGates()
-  const gate = gates.park('read:webhook.drafts')
-  const replica = stage.replica({ wrap: gates.wrap })
-  await gate.reached
+  const { receiver, id, gate, replica } = await standing(stage, 'read:webhook.drafts')
   await deleteWebhook(stage.context, { id })
   gate.release()
   await stage.untilStates(id, 'DROPPED')
